@@ -1,0 +1,31 @@
+"""The one exception that a user is meant to read."""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend.
+
+    The command line prints the message without a traceback and ends with exit code 2.
+
+    Parameters
+    ----------
+    what
+        What is wrong, and where: one sentence that names the file, key or value.
+    mend
+        What to do about it; empty where the first sentence says it.
+    """
+
+    def __init__(self, what: str, mend: str = "") -> None:
+        super().__init__(f"{what}\n{mend}" if mend else what)
+        self.what = what
+        self.mend = mend
+
+
+def nearest(name: str, known: "list[str] | tuple[str, ...]") -> str:
+    """Say which of the `known` names the user may have meant, and otherwise list them all."""
+    from difflib import get_close_matches
+
+    folded = {k.lower(): k for k in known}
+    close = get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean {folded[close[0]]!r}?"
+    return "Known: " + ", ".join(known) + "."

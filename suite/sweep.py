@@ -1,0 +1,301 @@
+"""The sweep: a declarative grid in one TOML file, read into frozen objects."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import tomli_w
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from suite.canonical import canonical_json, digest
+from suite.errors import UserError, nearest
+from suite.quantizations import QUANTIZATIONS
+
+T = TypeVar("T")
+MAX_FILE_CHARACTERS = 4_000_000
+UNITS_S = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+def _name(value: str) -> str:
+    # Names become folders, HDF5 strings and Slurm job names.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
+        shown = value if len(value) <= 40 else value[:40] + "…"
+        raise ValueError(
+            f"{shown!r} cannot be a name: use 1 to 64 letters, digits, '.', '_' and '-', "
+            "the first a letter or a digit"
+        )
+    return value
+
+
+def _quantization(value: str) -> str:
+    if value not in QUANTIZATIONS:
+        raise ValueError(f"there is no quantization {value!r}. {nearest(value, QUANTIZATIONS)}")
+    return value
+
+
+def _seconds(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|h)", value.strip())
+    if not match:
+        raise ValueError(f"{value!r} is no duration: write it like '20 min', '90 s' or '1.5 h'")
+    return float(match[1]) * UNITS_S[match[2]]
+
+
+def _weights(value: str) -> str:
+    if value.startswith("seed:") and not re.fullmatch(r"seed:[0-9]{1,9}", value):
+        raise ValueError(f"{value!r} is no seed: write 'seed:' and a whole number, as in 'seed:0'")
+    return value
+
+
+def _no_twins(values: tuple[T, ...]) -> tuple[T, ...]:
+    twins = sorted({str(v) for v in values if values.count(v) > 1})
+    if twins:
+        raise ValueError(f"{', '.join(twins)} is listed more than once")
+    return values
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Name = Annotated[str, Field(strict=True), AfterValidator(_name)]
+Quantization = Annotated[str, Field(strict=True), AfterValidator(_quantization)]
+Threads = Annotated[int, Field(strict=True, ge=1, le=4096)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=365 * 86400)]
+Values = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_no_twins)]
+OneOrMore = Annotated[tuple[T, ...], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Axes(_Frozen):
+    """The grid's axes: the cells are their product."""
+
+    model: Values[Name]
+    quantization: Values[Quantization] | None = None
+    """Absent: each model as it comes, float32 or what a ready .tflite holds."""
+    threads: Values[Threads] = (1,)
+    cpu_type: Values[Name] = ("local",)
+
+
+class Points(_Frozen):
+    """Points of the grid by their values; an axis that is not named stands for all its values."""
+
+    model: OneOrMore[Name] | None = None
+    quantization: OneOrMore[Quantization] | None = None
+    threads: OneOrMore[Threads] | None = None
+    cpu_type: OneOrMore[Name] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("names no axis")
+        return self
+
+
+class ModelSpec(_Frozen):
+    """Where a model comes from and how it is converted."""
+
+    source: Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
+    """`keras:` and the name of a Keras application, or a path relative to the sweep's file."""
+    weights: Annotated[str, Field(strict=True), AfterValidator(_weights)] | None = None
+    """`seed:N`, `imagenet` or a file, for a Keras application (default `seed:0`)."""
+    input_shape: tuple[Annotated[int, Field(strict=True, ge=1)], ...] | None = None
+    """Without the batch dimension. Absent: what the model itself says."""
+    signature: Annotated[str, Field(strict=True, min_length=1)] | None = None
+    """Of a SavedModel. Absent: its only one, or `serving_default`."""
+    data: Annotated[str, Field(strict=True, min_length=1)] | None = None
+    """A .npy or .npz file of inputs, first dimension the example. Absent: seeded noise."""
+    calibration_samples: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 16
+    """Examples that int8 and int16x8 take their ranges from."""
+    io: Literal["float", "integer"] = "float"
+    """The type of the inputs and outputs of int8 and int16x8 artifacts."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_fit_the_source(cls, table: Any) -> Any:
+        if not isinstance(table, dict) or not isinstance(table.get("source"), str):
+            return table
+        if table["source"].startswith("keras:"):
+            # Spelled out, so that the default and the same value written down are one cell.
+            return {"weights": "seed:0", **table}
+        if table.get("weights") is not None:
+            raise ValueError("'weights' is for 'keras:' sources: a file brings its own")
+        return table
+
+
+class Measure(_Frozen):
+    """How long and how precisely to measure."""
+
+    precision: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    """Relative half-width of the 95 % interval at which a cell is done."""
+    min_trials: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 6
+    max_trials: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 30
+    budget: Seconds = 1200.0
+    """Time for all trials of one job; artifacts are built outside it."""
+    trial_timeout: Seconds = 300.0
+    """A trial that takes longer is killed and recorded as hanging."""
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
+    """Of the inputs and of the order of cells in a round."""
+
+    @model_validator(mode="after")
+    def _least_below_most(self) -> Self:
+        if self.min_trials > self.max_trials:
+            raise ValueError(
+                f"min_trials = {self.min_trials} is above max_trials = {self.max_trials}: set both"
+            )
+        return self
+
+
+class Sweep(_Frozen):
+    """A grid of cells, the models in it and how it is to be measured.
+
+    `Sweep.load` reads one from a TOML file. One built from objects resolves relative paths
+    against the current folder.
+    """
+
+    name: Name
+    axes: Axes
+    models: dict[Name, ModelSpec]
+    measure: Measure = Measure()
+    exclude: tuple[Points, ...] = ()
+    include: tuple[Points, ...] = ()
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+    _text: str = PrivateAttr(default="")
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths in the sweep start from."""
+        return self._folder
+
+    @property
+    def text(self) -> str:
+        """The sweep as TOML: the file verbatim, where it came from a file."""
+        return self._text or tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    @property
+    def sweep_hash(self) -> str:
+        """Hash of the canonical form: the same for any order of keys, tables and axis values."""
+        form = self.model_dump(mode="json")
+        for points in (form["axes"], *form["exclude"], *form["include"]):
+            for axis, values in points.items():
+                points[axis] = values and sorted(values)
+        for table in ("exclude", "include"):
+            form[table].sort(key=canonical_json)
+        return digest(form, 12)
+
+    @model_validator(mode="after")
+    def _models_are_declared(self) -> Self:
+        wanted = [(name, "[axes] model") for name in self.axes.model]
+        for table in ("exclude", "include"):
+            for points in getattr(self, table):
+                wanted += [(name, f"[[{table}]] model") for name in points.model or ()]
+        for name, where in wanted:
+            if name not in self.models:
+                known = tuple(self.models)
+                hint = nearest(name, known) if known else f"Add a table [models.{name}]."
+                raise ValueError(f"{where}: there is no table [models.{name}]. {hint}")
+        return self
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a sweep from a TOML file.
+
+        Raises
+        ------
+        UserError
+            If the file cannot be read, is not TOML, or is not a sweep.
+        """
+        path = Path(path)
+        text = _read(path)
+        try:
+            table = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise UserError(f"{path} is not valid TOML: {error}.") from error
+        try:
+            sweep = cls.model_validate(table)
+        except ValidationError as error:
+            raise UserError(_explain(error, path)) from error
+        sweep._folder = path.resolve().parent
+        sweep._text = text
+        return sweep
+
+
+def _read(path: Path) -> str:
+    try:
+        # newline="" keeps the text verbatim; tomllib itself accepts either line ending.
+        with path.open(encoding="utf-8", newline="") as file:
+            return file.read(MAX_FILE_CHARACTERS)
+    except FileNotFoundError:
+        raise UserError(f"There is no sweep file {str(path)!r}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"The sweep file {str(path)!r} cannot be read: {error}.") from error
+
+
+def _explain(error: ValidationError, path: Path) -> str:
+    """Turn pydantic's first finding into one sentence in the words of the TOML file."""
+    findings = error.errors(include_url=False)
+    first = findings[0]
+    where = _toml_place(first["loc"])
+    if first["type"] == "extra_forbidden":
+        key = str(first["loc"][-1])
+        text = f"there is no key {key!r} here. {nearest(key, _keys_at(first['loc'][:-1]))}"
+        where = _toml_place(first["loc"][:-1])
+    elif first["type"] == "missing":
+        text = "is missing"
+    elif first["type"] == "value_error":
+        text = str(first["ctx"]["error"])
+    elif first["type"] == "too_short":
+        text = "is empty: it needs at least one value"
+    else:
+        shown = repr(first["input"])
+        shown = shown if len(shown) <= 60 else shown[:60] + "…"
+        text = f"{shown} will not do: {first['msg'][0].lower()}{first['msg'][1:]}"
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    separator = " " if first["type"] in ("missing", "too_short") else ": "
+    return f"{path}: {where}{separator if where else ''}{text}{more}"
+
+
+def _toml_place(location: tuple[int | str, ...]) -> str:
+    """Say where in a sweep file `location` is: `[axes] threads, value 2`."""
+    if not location:
+        return ""
+    head, *rest = location
+    if head == "models" and rest:
+        head, rest = f"[models.{rest[0]}]", rest[1:]
+    elif head in ("exclude", "include") and rest:
+        head, rest = f"[[{head}]] number {int(rest[0]) + 1}", rest[1:]
+    elif head in ("axes", "measure", "models"):
+        head = f"[{head}]"
+    words = [str(head)]
+    for part in rest:
+        if isinstance(part, int):
+            words[-1] += f", value {part + 1}"
+        else:
+            words.append(part)
+    return " ".join(words)
+
+
+def _keys_at(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    tables: dict[int | str, type[BaseModel]] = {
+        "axes": Axes,
+        "measure": Measure,
+        "models": ModelSpec,
+        "exclude": Points,
+        "include": Points,
+    }
+    return tuple(tables.get(location[0], Sweep).model_fields if location else Sweep.model_fields)
