@@ -159,47 +159,59 @@ class TrialRow:
         Literal["ok", "crashed", "timed_out", "failed"],
         Column("str", "ok, crashed (by a signal), timed_out, or failed (the process said why)"),
     ]
-    error: Annotated[str, Column("str", "what went wrong, empty if nothing did")]
-    exit_signal: Annotated[int, Column("i4", "signal that ended the process, 0 for none")]
     start_unix_ns: Annotated[
         int, Column("i8", "start of the process", "nanoseconds since 1970-01-01")
     ]
-    process_wall_ns: Annotated[int, Column("i8", "duration of the whole process", "ns")]
-    import_ns: Annotated[int, Column("i8", "importing the runtime", "ns")]
-    load_ns: Annotated[int, Column("i8", "opening the model and allocating its tensors", "ns")]
+    error: Annotated[str, Column("str", "what went wrong, empty if nothing did")] = ""
+    exit_signal: Annotated[int, Column("i4", "signal that ended the process, 0 for none")] = 0
+    process_wall_ns: Annotated[int, Column("i8", "duration of the whole process", "ns")] = 0
+    import_ns: Annotated[int, Column("i8", "importing the runtime", "ns")] = 0
+    load_ns: Annotated[int, Column("i8", "opening the model and allocating its tensors", "ns")] = 0
     first_invocation_ns: Annotated[
         int, Column("i8", "first invocation, not among the samples", "ns")
-    ]
-    warmup_count: Annotated[int, Column("i4", "samples at the row's start that are warm-up", "1")]
-    inner_loops: Annotated[int, Column("i4", "invocations in each sample", "1")]
+    ] = 0
+    warmup_count: Annotated[
+        int, Column("i4", "samples at the row's start that are warm-up", "1")
+    ] = 0
+    inner_loops: Annotated[int, Column("i4", "invocations in each sample", "1")] = 1
     sampling_wall_ns: Annotated[
         int, Column("i8", "wall time of the samples after the warm-up", "ns")
-    ]
-    sampling_cpu_ns: Annotated[int, Column("i8", "CPU time of all threads over the same", "ns")]
+    ] = 0
+    sampling_cpu_ns: Annotated[int, Column("i8", "CPU time of all threads over the same", "ns")] = 0
     effective_parallelism: Annotated[
         float, Column("f8", "CPU time over wall time of the same", "1")
-    ]
-    threads_seen: Annotated[int, Column("i4", "threads that ran while sampling", "1")]
+    ] = float("nan")
+    threads_seen: Annotated[int, Column("i4", "threads that ran while sampling", "1")] = 0
     cpus_pinned: Annotated[
         str, Column("str", "CPUs that the process could run on, as a list of ranges")
-    ]
+    ] = ""
     voluntary_switches: Annotated[
         int, Column("i8", "voluntary context switches while sampling", "1")
-    ]
+    ] = 0
     involuntary_switches: Annotated[
         int, Column("i8", "involuntary context switches while sampling", "1")
-    ]
-    minor_faults: Annotated[int, Column("i8", "page faults served from memory while sampling", "1")]
-    major_faults: Annotated[int, Column("i8", "page faults served from a disk while sampling", "1")]
-    peak_rss_bytes: Annotated[int, Column("i8", "peak resident memory of the process", "byte")]
-    clock_resolution_ns: Annotated[float, Column("f8", "smallest step of the clock seen", "ns")]
+    ] = 0
+    minor_faults: Annotated[
+        int, Column("i8", "page faults served from memory while sampling", "1")
+    ] = 0
+    major_faults: Annotated[
+        int, Column("i8", "page faults served from a disk while sampling", "1")
+    ] = 0
+    peak_rss_bytes: Annotated[int, Column("i8", "peak resident memory of the process", "byte")] = 0
+    clock_resolution_ns: Annotated[float, Column("f8", "smallest step of the clock seen", "ns")] = (
+        float("nan")
+    )
     clock_overhead_ns: Annotated[
         float, Column("f8", "median cost of one reading of the clock", "ns")
-    ]
-    output_digest: Annotated[str, Column("str", "SHA-256 of the outputs for the seeded inputs")]
-    validity: Annotated[int, Column("u4", "reasons not to trust the trial, as bits; 0 is valid")]
+    ] = float("nan")
+    output_digest: Annotated[str, Column("str", "SHA-256 of the outputs for the seeded inputs")] = (
+        ""
+    )
+    validity: Annotated[
+        int, Column("u4", "reasons not to trust the trial, as bits; 0 is valid")
+    ] = 0
     latency_ns: Annotated[npt.NDArray[np.uint64], Ragged("row_size", "u8", "latency", "ns")] = (
-        field(compare=False)
+        field(default_factory=lambda: np.empty(0, dtype="<u8"), compare=False)
     )
     """Samples in order of execution, warm-up included; each is the time of one invocation, on
     average over `inner_loops`."""

@@ -1,0 +1,175 @@
+"""The parent's side of a trial: start the process, sleep until it is done, judge what it says."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import IO, Any
+
+import numpy as np
+
+from suite.canonical import digest
+from suite.results.rows import TrialFlag, TrialRow
+from suite.topology import format_cpu_list
+from suite.trial.protocol import TrialAnswer, TrialRequest
+
+COARSE_RATIO = 500
+"""A sample of less than this many times the clock's cost is coarse; the worker aims at 1000."""
+ERROR_CHARACTERS = 500
+WORKER = (sys.executable, "-m", "suite.trial.worker")
+
+
+@dataclass(frozen=True)
+class TrialName:
+    """Which trial this is; its id follows from it."""
+
+    run_id: str
+    cell_id: str
+    node_id: str
+    round: int
+    order: int
+    attempt: int = 0
+
+    @property
+    def trial_id(self) -> str:
+        """Hash of all that names the trial; its place in the round is a finding, not a name."""
+        return digest([self.run_id, self.cell_id, self.node_id, self.round, self.attempt], 16)
+
+    def row(self, start_unix_ns: int) -> TrialRow:
+        """Return the row of the trial as it starts."""
+        return TrialRow(
+            trial_id=self.trial_id,
+            cell_id=self.cell_id,
+            node_id=self.node_id,
+            round=self.round,
+            order=self.order,
+            attempt=self.attempt,
+            status="ok",
+            start_unix_ns=start_unix_ns,
+        )
+
+
+def run_trial(
+    name: TrialName,
+    request: TrialRequest,
+    timeout_s: float,
+    command: Sequence[str] = WORKER,
+) -> TrialRow:
+    """Measure one cell once, in a process of its own.
+
+    Whatever happens to that process is the row's status and error; nothing is raised for it.
+
+    Parameters
+    ----------
+    timeout_s
+        The process is killed after this time and the trial recorded as `timed_out`.
+    command
+        The process to start, for tests.
+    """
+    blank = name.row(start_unix_ns=time.time_ns())
+    begin = time.perf_counter_ns()
+    with tempfile.TemporaryFile() as stderr:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # so that Ctrl-C is ours to handle, and a kill takes all of it
+        )
+        try:
+            # With a time limit, communicate() waits in poll(2): the parent sleeps.
+            output, _ = process.communicate(json.dumps(asdict(request)).encode(), timeout_s)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            failure: dict[str, Any] = {
+                "status": "timed_out",
+                "error": f"no answer within {timeout_s:g} s",
+                "exit_signal": int(signal.SIGKILL),
+            }
+        except BaseException:
+            _kill(process)
+            raise
+        else:
+            failure = _failure(process.returncode, output, stderr)
+        wall_ns = time.perf_counter_ns() - begin
+    if failure:
+        return replace(blank, process_wall_ns=wall_ns, validity=int(TrialFlag.FAILED), **failure)
+    return _judged(blank, request, wall_ns, output)
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    # The group, not the process alone: nothing that it started may go on using CPUs.
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def _failure(returncode: int, output: bytes, stderr: IO[bytes]) -> dict[str, Any]:
+    """Return the fields of a trial that did not measure; nothing for one that did."""
+    if returncode < 0:
+        name = signal.Signals(-returncode).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        error = f"killed by {name}{hint}{_last_words(stderr)}"
+        return {"status": "crashed", "error": error, "exit_signal": -returncode}
+    header, newline, _ = output.partition(b"\n")
+    if returncode or not newline:
+        error = f"ended with exit code {returncode} and no answer{_last_words(stderr)}"
+        return {"status": "failed", "error": error}
+    said = json.loads(header)
+    if "error" in said:
+        return {"status": "failed", "error": said["error"][:ERROR_CHARACTERS]}
+    return {}
+
+
+def _last_words(stderr: IO[bytes]) -> str:
+    """Return what the process wrote last, for the error's text."""
+    size = stderr.seek(0, os.SEEK_END)
+    stderr.seek(max(0, size - ERROR_CHARACTERS))
+    lines = stderr.read().decode(errors="replace").strip().splitlines()
+    return f": {lines[-1]}" if lines else ""
+
+
+def _judged(blank: TrialRow, request: TrialRequest, wall_ns: int, output: bytes) -> TrialRow:
+    """Make the row of a trial that measured, with the reasons not to trust it."""
+    header, _, samples = output.partition(b"\n")
+    said = json.loads(header)
+    answer = TrialAnswer(**{**said, "cpus": tuple(said["cpus"])})
+    shared = {
+        key: value for key, value in asdict(answer).items() if key in TrialRow.__dataclass_fields__
+    }
+    parallelism = answer.sampling_cpu_ns / max(1, answer.sampling_wall_ns)
+    row = replace(
+        blank,
+        process_wall_ns=wall_ns,
+        effective_parallelism=parallelism,
+        cpus_pinned=format_cpu_list(answer.cpus),
+        latency_ns=np.frombuffer(samples, dtype="<u8"),
+        **shared,
+    )
+    return replace(row, validity=int(judge(request, answer, row)))
+
+
+def judge(request: TrialRequest, answer: TrialAnswer, row: TrialRow) -> TrialFlag:
+    """Return the reasons not to trust a trial that ran to its end."""
+    kept = row.latency_ns[row.warmup_count :]
+    sample_ns = float(np.median(kept)) * answer.inner_loops if len(kept) else 0.0
+    step_ns = max(answer.clock_overhead_ns, answer.clock_resolution_ns)
+    flags = TrialFlag(0)
+    if not answer.steady:
+        flags |= TrialFlag.NO_STEADY_STATE
+    if answer.cpus != tuple(sorted(request.cpus)):
+        flags |= TrialFlag.AFFINITY_MISMATCH
+    # Busy for less than half of what the further threads could add: they were not used, or kept
+    # from running. Threads that wait for work spin, so those of a model that uses them are busy.
+    if row.effective_parallelism < 1 + (request.threads - 1) / 2 and request.threads > 1:
+        flags |= TrialFlag.THREADS_NOT_USED
+    if sample_ns < COARSE_RATIO * step_ns:
+        flags |= TrialFlag.CLOCK_COARSE
+    if not answer.output_finite:
+        flags |= TrialFlag.OUTPUT_NOT_FINITE
+    return flags

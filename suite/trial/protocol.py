@@ -1,0 +1,50 @@
+"""What the parent of a trial and its process say to each other: JSON on a pipe each way."""
+
+from dataclasses import dataclass
+
+SAMPLE_BYTES = 8
+"""A sample on the pipe: an unsigned 64-bit little-endian integer, ns."""
+
+
+@dataclass(frozen=True)
+class TrialRequest:
+    """What to measure, and how; everything the process is told."""
+
+    artifact_path: str
+    threads: int
+    cpus: tuple[int, ...]
+    """CPUs to be pinned to, before anything else happens."""
+    seed: int
+    """Of the inputs."""
+    warmup_cap_ns: int = 2_000_000_000
+    """No window of warm-up is begun after this, once the first two have been compared."""
+    sampling_ns: int = 500_000_000
+    """Samples are taken for at least this long."""
+    max_samples: int = 10_000
+    """Most samples of a trial, warm-up included."""
+
+
+@dataclass(frozen=True)
+class TrialAnswer:
+    """What the process found; the samples follow it on the pipe. Fields as in `TrialRow`."""
+
+    import_ns: int
+    load_ns: int
+    first_invocation_ns: int
+    warmup_count: int
+    steady: bool
+    inner_loops: int
+    sampling_wall_ns: int
+    sampling_cpu_ns: int
+    threads_seen: int
+    cpus: tuple[int, ...]
+    voluntary_switches: int
+    involuntary_switches: int
+    minor_faults: int
+    major_faults: int
+    peak_rss_bytes: int
+    clock_resolution_ns: float
+    clock_overhead_ns: float
+    output_digest: str
+    output_finite: bool
+    samples: int

@@ -1,0 +1,285 @@
+"""The process that is timed.
+
+It imports numpy and LiteRT and nothing else that could run a thread, hold memory or take time of
+its own, pins itself before it does, and measures one model. Started by `suite.trial.launch`, with
+a request on its standard input.
+"""
+
+import ctypes
+import gc
+import hashlib
+import json
+import math
+import os
+import resource
+import signal
+import sys
+from array import array
+from dataclasses import asdict, dataclass
+from itertools import count, pairwise, repeat
+from time import perf_counter_ns, process_time_ns
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from suite.trial.protocol import SAMPLE_BYTES, TrialAnswer, TrialRequest
+from suite.warmup import SLOW_NS, window_size, windows_agree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ai_edge_litert.interpreter import Interpreter
+
+CLOCK_READINGS = 2000
+CLOCK_RATIO = 1000
+"""A sample lasts at least this many times the clock's overhead and resolution."""
+LEAST_SAMPLES = 10
+LEAST_SAMPLES_SLOW = 3
+LEAST_WINDOWS = 4
+"""Windows that the warm-up may take whatever its cap in time."""
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Measure what standard input asks for and answer on standard output."""
+    # A parent that is killed must not leave a process that burns CPUs which others time.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    request = TrialRequest(**json.load(sys.stdin))
+    channel = _private_stdout()
+    try:
+        answer, samples = measure(request)
+    except Exception as error:
+        line = {"error": f"{type(error).__name__}: {error}"}
+        samples = array("Q")
+    else:
+        line = asdict(answer)
+    channel.write(json.dumps(line).encode() + b"\n" + samples.tobytes())
+    channel.flush()
+    # The interpreter's destructors have nothing to add, and may crash.
+    os._exit(0)
+
+
+def _private_stdout() -> BinaryIO:
+    """Return standard output for our answer alone; native libraries print to stderr from now on."""
+    channel = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return channel
+
+
+def measure(request: TrialRequest) -> "tuple[TrialAnswer, array[int]]":
+    """Run the trial: pin, import, load, first invocation, warm-up, samples.
+
+    Returns
+    -------
+    answer, samples
+        The samples in ns, in order of execution, the warm-up's first.
+    """
+    os.sched_setaffinity(0, request.cpus)
+    clock_resolution_ns, clock_overhead_ns = clock_quality()
+
+    begin = perf_counter_ns()
+    from ai_edge_litert.interpreter import Interpreter
+
+    imported = perf_counter_ns()
+    interpreter = Interpreter(model_path=request.artifact_path, num_threads=request.threads)
+    interpreter.allocate_tensors()
+    loaded = perf_counter_ns()
+
+    fill_inputs(interpreter, request.seed)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    first_invocation_ns = _timed(interpreter.invoke)
+
+    shortest_sample_ns = CLOCK_RATIO * max(clock_overhead_ns, clock_resolution_ns)
+    sampler = Sampler(interpreter.invoke, shortest_sample_ns, request.max_samples)
+    cut, steady = warm_up(sampler, request.warmup_cap_ns)
+    while sampler.wants_more(cut.taken, perf_counter_ns() - cut.wall_ns, request.sampling_ns):
+        sampler.take()
+    end = Mark.here(sampler.taken)
+
+    output_digest, output_finite = read_outputs(interpreter)
+    answer = TrialAnswer(
+        import_ns=imported - begin,
+        load_ns=loaded - imported,
+        first_invocation_ns=first_invocation_ns,
+        warmup_count=cut.taken,
+        steady=steady,
+        inner_loops=sampler.inner_loops,
+        sampling_wall_ns=end.wall_ns - cut.wall_ns,
+        sampling_cpu_ns=end.cpu_ns - cut.cpu_ns,
+        threads_seen=sum(ran > cut.threads.get(tid, 0) for tid, ran in end.threads.items()),
+        cpus=tuple(sorted(os.sched_getaffinity(0))),
+        voluntary_switches=end.usage.ru_nvcsw - cut.usage.ru_nvcsw,
+        involuntary_switches=end.usage.ru_nivcsw - cut.usage.ru_nivcsw,
+        minor_faults=end.usage.ru_minflt - cut.usage.ru_minflt,
+        major_faults=end.usage.ru_majflt - cut.usage.ru_majflt,
+        peak_rss_bytes=peak_rss_bytes(),
+        clock_resolution_ns=clock_resolution_ns,
+        clock_overhead_ns=clock_overhead_ns,
+        output_digest=output_digest,
+        output_finite=output_finite,
+        samples=sampler.taken,
+    )
+    return answer, sampler.samples[: sampler.taken]
+
+
+class Sampler:
+    """Takes samples, a window at a time, into memory that is there beforehand."""
+
+    def __init__(self, invoke: "Callable[[], None]", shortest_sample_ns: float, most: int) -> None:
+        self.invoke = invoke
+        probes = [_timed(invoke) for _ in range(2)]
+        latency_ns = max(1, min(probes))
+        self.inner_loops = max(1, min(1_000_000, math.ceil(shortest_sample_ns / latency_ns)))
+        self.slow = latency_ns > SLOW_NS
+        self.window = window_size(latency_ns * self.inner_loops)
+        self.samples = array("Q", bytes(SAMPLE_BYTES * most))
+        self.taken = 0
+        if self.inner_loops == 1:  # else the probes are no samples: one invocation is too short
+            self.taken = len(probes)
+            self.samples[: self.taken] = array("Q", probes)
+
+    def take(self) -> "array[int]":
+        """Take one window of samples and return them; fewer where the memory ends."""
+        begin = self.taken
+        self.taken = min(begin + self.window, len(self.samples))
+        fill = self._fill_single if self.inner_loops == 1 else self._fill_looped
+        fill(range(begin, self.taken))
+        return self.samples[begin : self.taken]
+
+    def wants_more(self, kept_from: int, elapsed_ns: int, least_ns: int) -> bool:
+        """Say whether the samples from `kept_from` on are too few or cover too little time."""
+        if self.taken == len(self.samples):
+            return False
+        least = LEAST_SAMPLES_SLOW if self.slow else LEAST_SAMPLES
+        return self.taken - kept_from < least or elapsed_ns < least_ns
+
+    # The two loops that everything else is for. Nothing may be added to them.
+
+    def _fill_single(self, places: range) -> None:
+        invoke, samples = self.invoke, self.samples
+        for place in places:
+            begin = perf_counter_ns()
+            invoke()
+            samples[place] = perf_counter_ns() - begin
+
+    def _fill_looped(self, places: range) -> None:
+        invoke, samples, loops = self.invoke, self.samples, self.inner_loops
+        for place in places:
+            begin = perf_counter_ns()
+            for _ in repeat(None, loops):
+                invoke()
+            samples[place] = round((perf_counter_ns() - begin) / loops)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The process's accounts at a moment between two samples."""
+
+    taken: int
+    wall_ns: int
+    cpu_ns: int
+    usage: resource.struct_rusage
+    threads: dict[str, int]
+    """Time that each thread has run, ns."""
+
+    @classmethod
+    def here(cls, taken: int) -> "Mark":
+        """Read the accounts now."""
+        usage, threads = resource.getrusage(resource.RUSAGE_SELF), thread_times_ns()
+        return cls(taken, perf_counter_ns(), process_time_ns(), usage, threads)
+
+
+def warm_up(sampler: Sampler, cap_ns: int) -> tuple[Mark, bool]:
+    """Take windows until two adjacent ones agree, or the cap is reached.
+
+    Returns
+    -------
+    cut, steady
+        Where the warm-up ends: before the later of two windows that agree.
+    """
+    begin = perf_counter_ns()
+    earlier = sampler.take()
+    for windows in count(2):
+        cut = Mark.here(sampler.taken)
+        later = sampler.take()
+        if windows_agree(earlier, later):
+            return cut, True
+        spent = windows >= LEAST_WINDOWS and perf_counter_ns() - begin > cap_ns
+        # Half of the memory is left to what comes after the warm-up.
+        if spent or sampler.taken > len(sampler.samples) // 2:
+            break
+        earlier = later
+    return Mark.here(sampler.taken), False
+
+
+def clock_quality() -> tuple[float, float]:
+    """Return the smallest step that the clock shows and the median cost of reading it, in ns."""
+    readings = [perf_counter_ns() for _ in range(CLOCK_READINGS)]
+    steps = sorted(b - a for a, b in pairwise(readings))
+    return float(next((step for step in steps if step), 1)), float(steps[len(steps) // 2])
+
+
+def fill_inputs(interpreter: "Interpreter", seed: int) -> None:
+    """Fill every input with seeded values that any model of its type can take."""
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    for tensor in interpreter.get_input_details():
+        dtype, shape = np.dtype(tensor["dtype"]), tensor["shape"]
+        if dtype.kind == "f":
+            values = generator.random(shape, dtype=np.float32).astype(dtype)
+        elif dtype in (np.int8, np.uint8, np.int16):
+            limits = np.iinfo(dtype)
+            values = generator.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+        elif dtype.kind in "iub":
+            # Wider integers are indices more often than not: 0 and 1 are within any table.
+            values = generator.integers(0, 2, shape).astype(dtype)
+        else:
+            raise TypeError(f"input {tensor['name']!r} is of type {dtype}, which cannot be filled")
+        interpreter.set_tensor(tensor["index"], values)
+
+
+def read_outputs(interpreter: "Interpreter") -> tuple[str, bool]:
+    """Return the SHA-256 of all outputs, and whether every number in them is finite."""
+    import numpy as np
+
+    sha256, finite = hashlib.sha256(), True
+    for tensor in interpreter.get_output_details():
+        values: np.ndarray[Any, Any] = interpreter.get_tensor(tensor["index"])
+        sha256.update(values.tobytes())
+        if values.dtype.kind == "f":
+            finite = finite and bool(np.isfinite(values).all())
+    return sha256.hexdigest(), finite
+
+
+def peak_rss_bytes() -> int:
+    """Return the most memory that this program was resident in.
+
+    Not `ru_maxrss`: over fork and exec that one starts at the parent's size.
+    """
+    with open("/proc/self/status") as status:  # noqa: PTH123  (pathlib would be an import more)
+        line = next(line for line in status if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+def thread_times_ns() -> dict[str, int]:
+    """Return for how long each of this process's threads has run, as the scheduler counted it."""
+    times = {}
+    for thread in os.listdir("/proc/self/task"):  # noqa: PTH208
+        try:
+            with open(f"/proc/self/task/{thread}/schedstat") as file:  # noqa: PTH123
+                times[thread] = int(file.read().split()[0])
+        except OSError:
+            # A kernel without schedstat, or a thread that has ended: alive is all that is known.
+            times[thread] = 0
+    return times
+
+
+def _timed(invoke: "Callable[[], None]") -> int:
+    begin = perf_counter_ns()
+    invoke()
+    return perf_counter_ns() - begin
+
+
+if __name__ == "__main__":
+    main()
