@@ -1,4 +1,7 @@
-"""The one exception that a user is meant to read."""
+"""The exceptions that a user is meant to read."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class UserError(Exception):
@@ -20,12 +23,14 @@ class UserError(Exception):
         self.mend = mend
 
 
-def nearest(name: str, known: "list[str] | tuple[str, ...]") -> str:
-    """Say which of the `known` names the user may have meant, and otherwise list them all."""
-    from difflib import get_close_matches
+class Fault(RuntimeError):
+    """An error of ours; the message says where to read about it. Exit code 1."""
 
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which of the `known` names the user may have meant, and otherwise list them all."""
     folded = {k.lower(): k for k in known}
     close = get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
     if close:
         return f"Did you mean {folded[close[0]]!r}?"
-    return "Known: " + ", ".join(known) + "."
+    return "Known: " + ", ".join(folded.values()) + "."

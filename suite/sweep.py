@@ -261,6 +261,8 @@ def _explain(error: ValidationError, path: Path) -> str:
         text = str(first["ctx"]["error"])
     elif first["type"] == "too_short":
         text = "is empty: it needs at least one value"
+    elif first["type"] == "tuple_type":
+        text = f"{first['input']!r} must be a list, in square brackets"
     else:
         shown = repr(first["input"])
         shown = shown if len(shown) <= 60 else shown[:60] + "…"

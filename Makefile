@@ -1,0 +1,50 @@
+# Every target works from a fresh clone, without root, in a virtual environment of its own.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help setup demo test lint types check bench baseline clean
+help:
+	@echo "make demo      set up, measure a ResNet50, print the table, draw the figures"
+	@echo "make test      set up and run the tests"
+	@echo "make check     lint and types"
+	@echo "make bench     compare with other harnesses: ratios, no absolute times"
+	@echo "make baseline  measure the baseline anew and rewrite docs/baseline.md"
+	@echo "make clean     remove what was built; runs/ stays"
+
+# The stamps: an environment is set up again only when what it is made of has changed.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+$(VENV)/.demo: setup.cfg constraints.txt | $(VENV)/bin/python
+	@echo "Installing litesweep with TensorFlow and LiteRT into $(VENV) ..."
+	$(INSTALL) --editable ".[build]"
+	@touch $@
+$(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python
+	@echo "Installing litesweep with what its tests need into $(VENV) ..."
+	$(INSTALL) --editable ".[test]"
+	@touch $@ $(VENV)/.demo
+
+setup: $(VENV)/.demo
+demo: $(VENV)/.demo
+	$(BIN)/litesweep run jobs/examples/resnet50-demo.toml --out runs/demo
+	$(BIN)/litesweep figures runs/demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+types: $(VENV)/.test
+	$(BIN)/mypy
+check: lint types
+
+bench: $(VENV)/.test
+	$(BIN)/python -m tests.benchmarks
+baseline: $(VENV)/.demo
+	$(BIN)/litesweep run jobs/examples/resnet50-baseline.toml --out runs/baseline
+	$(BIN)/python docs/baseline.py runs/baseline > docs/baseline.md
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,56 @@
+"""Where jobs run: submitit's executors, and how each is kept from surprising the user."""
+
+import time
+from typing import Any, Literal, get_args
+
+import submitit
+from submitit.core.utils import FailedJobError, UncompletedJobError
+
+from jobs.run_folder import RunFolder
+from jobs.worker import Outcome, measure_slice
+
+ExecutorName = Literal["debug", "local"]
+EXECUTORS: tuple[str, ...] = get_args(ExecutorName)
+
+NO_LIMIT_MIN = 60 * 24 * 365
+"""submitit's local executor ends a job after 5 minutes unless told otherwise; the budget rules."""
+POLL_S = 0.5
+PATIENCE_S = 5.0
+
+
+def run_job(folder: RunFolder, index: int, executor: ExecutorName) -> Outcome:
+    """Submit the job of a slice, wait for its end and return how it ended.
+
+    `debug` runs it in this process, `local` in one of its own; trials have processes of their own
+    under both.
+    """
+    submitter = submitit.AutoExecutor(folder=folder.logs / "submitit", cluster=executor)
+    submitter.update_parameters(name="litesweep", timeout_min=NO_LIMIT_MIN)
+    job = submitter.submit(measure_slice, str(folder.path), index)
+    try:
+        while not job.done():
+            time.sleep(POLL_S)
+    except BaseException:
+        _end(job)
+        raise
+    try:
+        outcome: Outcome = job.result()
+    except (FailedJobError, UncompletedJobError) as error:
+        return Outcome(fault=str(error))
+    return outcome
+
+
+def _end(job: Any) -> None:
+    """End a job that is in a process of its own, and wait until it has."""
+    if isinstance(job, submitit.DebugJob):
+        return
+    # Ctrl-C in a terminal has reached the job too. A second signal would cut its cleaning up short,
+    # so it gets one only if it goes on.
+    for signalled in (False, True):
+        if signalled:
+            job.cancel()
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            if job.done():
+                return
+            time.sleep(0.05)

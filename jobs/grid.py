@@ -1,0 +1,70 @@
+"""A sweep laid out: where its models come from, its cells, and the artifact that each needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from suite.artifacts.request import ArtifactRequest
+from suite.cells import Cell, expand
+from suite.errors import UserError
+from suite.models.source import resolve_source
+from suite.sweep import Sweep
+from suite.topology import format_cpu_list, granted_cpus
+
+LOCAL = "local"
+"""The CPU type that is this machine."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A sweep's cells and the requests for their artifacts."""
+
+    sweep: Sweep
+    cells: tuple[Cell, ...]
+    requests: Mapping[str, ArtifactRequest]
+    """By `cell_id`; cells that differ in threads alone share one."""
+
+
+def lay_out(sweep: Sweep) -> Grid:
+    """Find the sweep's models and expand its cells.
+
+    Raises
+    ------
+    UserError
+        If a model is not there or cannot be read, or no cell is left.
+    """
+    used = dict.fromkeys(sweep.axes.model)
+    used |= dict.fromkeys(name for points in sweep.include for name in points.model or ())
+    sources = {
+        name: resolve_source(name, sweep.models[name], sweep.folder) for name in used
+    }
+    cells = expand(sweep, lambda name: sources[name].own_quantization)
+    requests = {
+        cell.cell_id: ArtifactRequest(
+            cell.model, sweep.models[cell.model], sources[cell.model], cell.quantization
+        )
+        for cell in cells
+    }
+    return Grid(sweep, cells, requests)
+
+
+def check_machine(cells: tuple[Cell, ...]) -> None:
+    """Refuse cells that this machine cannot measure.
+
+    Raises
+    ------
+    UserError
+        If a cell is for another CPU type, or asks for more threads than there are CPUs.
+    """
+    cpus = granted_cpus()
+    for cell in cells:
+        if cell.cpu_type != LOCAL:
+            raise UserError(
+                f"The sweep asks for cpu_type {cell.cpu_type!r}, but the only one here is {LOCAL!r}.",
+                'Set cpu_type = ["local"] under [axes] to measure on this machine.',
+            )
+        if cell.threads > len(cpus):
+            raise UserError(
+                f"The sweep asks for {cell.threads} threads, but this machine grants "
+                f"{len(cpus)} CPU{'s' * (len(cpus) > 1)} ({format_cpu_list(cpus)}).",
+                "Lower threads under [axes], or run where more CPUs are granted.",
+            )

@@ -1,0 +1,83 @@
+"""The plan of a run: all that its jobs need to know, in one file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pydantic import TypeAdapter
+
+from suite.atomic import write_whole
+from suite.cells import Cell
+from suite.results.rows import ArtifactRow, CellRow, Results
+from suite.sweep import Measure
+
+
+@dataclass(frozen=True)
+class PlannedArtifact:
+    """An artifact that cells of the run use."""
+
+    path: Path
+    row: ArtifactRow
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, and what it runs; without an artifact, why there is none."""
+
+    cell: Cell
+    artifact_key: str
+    build_error: str
+    trial_seconds: float
+    """What a trial is expected to take."""
+
+    @property
+    def row(self) -> CellRow:
+        """The cell as it stands in a result."""
+        cell = self.cell
+        return CellRow(cell.cell_id, cell.axes, self.artifact_key, self.build_error)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep with its artifacts built, cut into slices."""
+
+    provenance: dict[str, str]
+    measure: Measure
+    cells: tuple[PlannedCell, ...]
+    artifacts: dict[str, PlannedArtifact]
+    """By artifact key."""
+    slices: tuple[tuple[str, ...], ...]
+    """The `cell_id`s that each job measures."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, of which every trial's id is made."""
+        return self.provenance["run_id"]
+
+    def slice_cells(self, index: int) -> tuple[PlannedCell, ...]:
+        """Return the cells of a slice, in its order."""
+        cells = {planned.cell.cell_id: planned for planned in self.cells}
+        return tuple(cells[cell_id] for cell_id in self.slices[index])
+
+    def results(self) -> Results:
+        """Return the run's results before anything is measured: all cells, no trial."""
+        return Results(
+            cells=tuple(planned.row for planned in self.cells),
+            artifacts=tuple(artifact.row for artifact in self.artifacts.values()),
+            nodes=(),
+            trials=(),
+            provenance=self.provenance,
+        )
+
+    def write(self, path: Path) -> None:
+        """Write the plan as JSON, whole or not at all."""
+        write_whole(path, _PLAN.dump_json(self, indent=1) + b"\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a plan that `write` wrote."""
+        plan: Self = _PLAN.validate_json(path.read_bytes())
+        return plan
+
+
+_PLAN = TypeAdapter(Plan)

@@ -1,0 +1,80 @@
+"""What a sweep will cost, from what is known before it is measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jobs.grid import Grid
+from suite.artifacts.store import Artifact, ArtifactStore
+from suite.cells import Cell
+from suite.sweep import Measure
+from suite.topology import granted_cpus
+from suite.trial.protocol import TrialRequest
+from suite.warmup import SLOW_NS, window_size
+
+START_S = 0.3
+"""Starting a process and importing the runtime."""
+LOAD_S_PER_BYTE = 4e-9
+"""Opening a model and packing its weights."""
+BUILD_S = 20.0
+"""Converting a model the size of ResNet50."""
+GUESSED_LATENCY_S = 0.08
+"""ResNet50, float32, one thread: what stands in for a model that has not been built."""
+LATENCY_OVER_FLOAT32: Mapping[str, float] = {
+    "dynamic": 0.3,
+    "int8": 0.2,
+    "int16x8": 18.0,
+}
+"""Where it differs by more than a guess's error; int16x8 runs on reference kernels."""
+NOT_THREADED = ("int16x8",)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The expected cost of a sweep on this machine."""
+
+    build_seconds: float
+    measure_seconds: float
+    to_build: tuple[str, ...]
+    """Keys of the artifacts that are not in the store."""
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return self.build_seconds + self.measure_seconds
+
+
+def project(grid: Grid, store: ArtifactStore) -> Projection:
+    """Project the time to build the artifacts of `grid` and to take the least trials."""
+    found = {request.key: store.find(request.key) for request in grid.requests.values()}
+    to_build = tuple(key for key, artifact in found.items() if artifact is None)
+    per_trial = [
+        trial_seconds(cell, found[grid.requests[cell.cell_id].key]) for cell in grid.cells
+    ]
+    return Projection(
+        build_seconds=len(to_build) * BUILD_S / len(granted_cpus()),
+        measure_seconds=measure_seconds(per_trial, grid.sweep.measure),
+        to_build=to_build,
+    )
+
+
+def measure_seconds(per_trial: list[float], measure: Measure) -> float:
+    """Return the time of the least number of rounds, as far as the budget allows them."""
+    round_s = sum(per_trial)
+    return max(round_s, min(round_s * measure.min_trials, measure.budget))
+
+
+def trial_seconds(cell: Cell, artifact: Artifact | None) -> float:
+    """Return what a trial of `cell` is expected to take: process, load, warm-up and samples."""
+    if artifact is None:
+        latency_s = GUESSED_LATENCY_S * LATENCY_OVER_FLOAT32.get(cell.quantization, 1.0)
+        load_s = START_S
+    else:
+        latency_s = artifact.rough_latency_ns / 1e9
+        load_s = artifact.row.artifact_bytes * LOAD_S_PER_BYTE
+    if cell.quantization not in NOT_THREADED:
+        latency_s /= cell.threads
+    latency_ns = max(1, round(latency_s * 1e9))
+    least = 3 if latency_ns > SLOW_NS else 10
+    sampling_ns = TrialRequest.sampling_ns
+    windows = 3 + window_size(latency_ns) + max(least, sampling_ns / latency_ns)
+    return START_S + load_s + windows * latency_s

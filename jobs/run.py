@@ -1,0 +1,144 @@
+"""The main job: from a sweep to its results on this machine."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from jobs.collect import collect
+from jobs.display import Display
+from jobs.executors import ExecutorName, run_job
+from jobs.grid import Grid, check_machine, lay_out
+from jobs.plan import Plan, PlannedArtifact, PlannedCell
+from jobs.projection import trial_seconds
+from jobs.run_folder import RunFolder, default_folder, open_run
+from suite.artifacts.build import BuildFailure, build_artifacts
+from suite.artifacts.store import Artifact, ArtifactStore
+from suite.errors import Fault, UserError
+from suite.sweep import Sweep
+
+
+def run(
+    sweep: Sweep,
+    out: Path | str | None = None,
+    executor: ExecutorName = "debug",
+    store: Path | str | None = None,
+    console: Console | None = None,
+) -> Path:
+    """Run a sweep on this machine, or go on with a run that was begun.
+
+    Parameters
+    ----------
+    out
+        The run's folder; by default `runs/NAME-HASH` below the current one.
+    executor
+        `debug` measures from this process, `local` from one of its own.
+    store
+        The folder in which artifacts are kept; by default the user's.
+    console
+        Where progress is shown; by default standard error.
+
+    Returns
+    -------
+    pathlib.Path
+        The run's folder, with `results.h5` in it.
+
+    Raises
+    ------
+    UserError
+        If the sweep, a model, the machine or the folder will not do.
+    Fault
+        If a job ended by an error inside litesweep.
+    """
+    display = Display(console or Console(stderr=True))
+    grid = lay_out(sweep)
+    check_machine(grid.cells)
+    path = Path(out) if out is not None else default_folder(sweep)
+    with open_run(path, sweep) as folder:
+        plan = _plan(grid, ArtifactStore.at(store), folder, display)
+        for index in range(len(plan.slices)):
+            _measure(folder, index, executor, display)
+        collect(folder)
+        return folder.path
+
+
+def _plan(grid: Grid, store: ArtifactStore, folder: RunFolder, display: Display) -> Plan:
+    """Return the run's plan, with every artifact of it built."""
+    if folder.plan_file.exists():
+        plan = Plan.read(folder.plan_file)
+        _check_sources(grid, plan)
+        missing = {key for key, artifact in plan.artifacts.items() if not artifact.path.exists()}
+        _build(grid, store, folder, display, missing)
+        return plan
+    built = _build(grid, store, folder, display)
+    plan = make_plan(grid, built, folder.identity())
+    plan.write(folder.plan_file)
+    return plan
+
+
+def make_plan(
+    grid: Grid, built: dict[str, Artifact | BuildFailure], provenance: dict[str, str]
+) -> Plan:
+    """Put cells and artifacts together; the cells that can be measured become one slice."""
+    cells = []
+    for cell in grid.cells:
+        artifact = built[grid.requests[cell.cell_id].key]
+        failed = isinstance(artifact, BuildFailure)
+        cells.append(
+            PlannedCell(
+                cell=cell,
+                artifact_key="" if failed else artifact.key,
+                build_error=artifact.reason if failed else "",
+                trial_seconds=0.0 if failed else trial_seconds(cell, artifact),
+            )
+        )
+    measurable = tuple(planned.cell.cell_id for planned in cells if not planned.build_error)
+    return Plan(
+        provenance=provenance,
+        measure=grid.sweep.measure,
+        cells=tuple(cells),
+        artifacts={
+            key: PlannedArtifact(artifact.path, artifact.row)
+            for key, artifact in built.items()
+            if isinstance(artifact, Artifact)
+        },
+        slices=(measurable,) if measurable else (),
+    )
+
+
+def _check_sources(grid: Grid, plan: Plan) -> None:
+    for planned in plan.cells:
+        source = grid.requests[planned.cell.cell_id].source
+        artifact = plan.artifacts.get(planned.artifact_key)
+        if artifact and artifact.row.source_digest != source.digest:
+            raise UserError(
+                f"The model {planned.cell.model!r} ({artifact.row.source}) is not the one that "
+                "this run began with.",
+                "Give the changed model a run of its own with --out.",
+            )
+
+
+def _build(
+    grid: Grid,
+    store: ArtifactStore,
+    folder: RunFolder,
+    display: Display,
+    keys: set[str] | None = None,
+) -> dict[str, Artifact | BuildFailure]:
+    """Build the artifacts of the grid, or those of `keys` alone."""
+    requests = {request.key: request for request in grid.requests.values()}
+    wanted = [r for key, r in requests.items() if keys is None or key in keys]
+    if not wanted:
+        return {}
+    with display.phase("building") as phase:
+        return build_artifacts(wanted, store, phase.built, folder.logs / "build")
+
+
+def _measure(folder: RunFolder, index: int, executor: ExecutorName, display: Display) -> None:
+    with display.phase("measuring") as phase, phase.watching(folder.progress_file):
+        outcome = run_job(folder, index, executor)
+    if outcome.mistake:
+        raise UserError(outcome.mistake)
+    if outcome.fault:
+        log = folder.logs / f"fault-{index:05d}.log"
+        log.write_text(outcome.fault)
+        raise Fault(f"A job ended by an error inside litesweep; {log} has all of it.")

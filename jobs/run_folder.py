@@ -1,0 +1,142 @@
+"""A run's folder: what lies where, and whose it is."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+
+from jobs.provenance import provenance
+from suite.atomic import write_whole
+from suite.errors import UserError
+from suite.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A submitted sweep's folder.
+
+    ::
+
+        sweep.toml     the sweep verbatim
+        run.json       which run this is, and where it comes from
+        plan.json      cells, artifacts and slices, once the artifacts are built
+        journals/      a job's finished trials, as they finish
+        shards/        a job's results, once it has ended
+        logs/          of builders and jobs
+        results.h5     everything together
+    """
+
+    path: Path
+
+    @property
+    def sweep_file(self) -> Path:
+        return self.path / "sweep.toml"
+
+    @property
+    def identity_file(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def plan_file(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
+    def progress_file(self) -> Path:
+        return self.path / "logs" / "progress.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def results_file(self) -> Path:
+        return self.path / "results.h5"
+
+    def journal(self, slice_index: int) -> Path:
+        return self.path / "journals" / f"job-{slice_index:05d}.journal"
+
+    def shard(self, slice_index: int) -> Path:
+        return self.path / "shards" / f"job-{slice_index:05d}.h5"
+
+    def identity(self) -> dict[str, str]:
+        """Return the run's provenance: `run_id`, `sweep_hash`, versions and so on."""
+        identity: dict[str, str] = json.loads(self.identity_file.read_text())
+        return identity
+
+
+def default_folder(sweep: Sweep) -> Path:
+    """Return where a sweep's run goes unless told otherwise."""
+    return Path("runs") / f"{sweep.name}-{sweep.sweep_hash}"
+
+
+@contextmanager
+def open_run(path: Path, sweep: Sweep) -> Iterator[RunFolder]:
+    """Create the run folder of `sweep`, or take up the one that is there; it is ours in the block.
+
+    A folder that was created here and has no plan when the block fails is removed again.
+
+    Raises
+    ------
+    UserError
+        If `path` holds something else, another sweep's run, or one that is being run now.
+    """
+    folder = RunFolder(path.absolute())
+    missing = [part for part in (folder.path, *folder.path.parents) if not part.exists()]
+    if not missing:
+        _check_owner(folder, sweep)
+    for sub in ("journals", "shards", "logs"):
+        (folder.path / sub).mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        try:
+            if not folder.identity_file.exists():
+                write_whole(folder.sweep_file, sweep.text)
+                identity = {"run_id": token_hex(8), **provenance(sweep)}
+                write_whole(folder.identity_file, json.dumps(identity, indent=1) + "\n")
+            yield folder
+        except BaseException:
+            if missing and not folder.plan_file.exists():
+                shutil.rmtree(folder.path, ignore_errors=True)
+                with suppress(OSError):  # a parent that others have put something in stays
+                    for part in missing[1:]:
+                        part.rmdir()
+            raise
+
+
+def _check_owner(folder: RunFolder, sweep: Sweep) -> None:
+    path = folder.path
+    if not path.is_dir():
+        raise UserError(f"{path} is a file, not a folder.", "Choose another one with --out.")
+    if not folder.identity_file.exists():
+        # Empty, or left behind by a run that was killed before it had an identity.
+        if {entry.name for entry in path.iterdir()} - {"journals", "shards", "logs", ".lock"}:
+            raise UserError(
+                f"{path} is not empty and is no run of litesweep.", "Choose another one with --out."
+            )
+        return
+    theirs = folder.identity().get("sweep_hash")
+    if theirs != sweep.sweep_hash:
+        raise UserError(
+            f"{path} belongs to another sweep ({theirs}; this one is {sweep.sweep_hash}).",
+            "Choose another folder with --out, or leave --out away for one of its own.",
+        )
+
+
+@contextmanager
+def _locked(folder: RunFolder) -> Iterator[None]:
+    descriptor = os.open(folder.path / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{folder.path} is being run by another process now.",
+                "Wait for it to end, or choose another folder with --out.",
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,124 @@
+"""Rounds: passes over a slice's cells, one trial each, until every cell is done."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from suite.cells import Cell
+from suite.results.rows import TrialRow
+from suite.stopping import finished, trials_wanted
+from suite.sweep import Measure
+
+RunTrial = Callable[[Cell, int, int], TrialRow]
+"""Measures a cell, in a round, at a place in its order."""
+
+History = dict[str, list[TrialRow]]
+"""The trials of each cell so far, by `cell_id`."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a slice has come, told before each trial."""
+
+    cells: int
+    cells_done: int
+    trials: int
+    round: int
+    now: str
+    """The cell that is measured now."""
+    seconds_left: float
+
+
+def run_rounds(
+    cells: Sequence[Cell],
+    measure: Measure,
+    recorded: Sequence[TrialRow],
+    run_trial: RunTrial,
+    report: Callable[[Progress], None],
+    prior_s: Mapping[str, float],
+) -> None:
+    """Measure `cells` until each is finished or the budget is spent.
+
+    All decisions are taken between rounds, from the trials of the rounds before, so that a slice
+    that is taken up again does what it would have done.
+
+    Parameters
+    ----------
+    recorded
+        Trials that were finished before, in any order; they are not run again.
+    run_trial
+        Runs and records a trial.
+    prior_s
+        Expected seconds of a trial by `cell_id`, for cells without a trial.
+    """
+    known = {(trial.cell_id, trial.round): trial for trial in recorded}
+    history: History = {cell.cell_id: [] for cell in cells}
+    for number in count():
+        active = [cell for cell in cells if not finished(history[cell.cell_id], measure)]
+        if not active or budget_spent(active, history, measure):
+            return
+        left_s = seconds_left(active, history, measure, prior_s)
+        taken = sum(map(len, history.values()))
+        this_round: list[TrialRow] = []
+        for order, cell in enumerate(round_order(active, number, measure.seed)):
+            trial = known.get((cell.cell_id, number))
+            if trial is None:
+                report(
+                    Progress(
+                        cells=len(cells),
+                        cells_done=len(cells) - len(active),
+                        trials=taken + order,
+                        round=number,
+                        now=str(cell),
+                        seconds_left=max(0.0, left_s - sum(map(_seconds, this_round))),
+                    )
+                )
+                trial = run_trial(cell, number, order)
+            this_round.append(trial)
+        for trial in this_round:
+            history[trial.cell_id].append(trial)
+
+
+def round_order(cells: Sequence[Cell], number: int, seed: int) -> list[Cell]:
+    """Return the cells in the order of round `number`: seeded, and balanced over rounds.
+
+    The rows of a Williams square (J. Aust. J. Sci. Res. A 2, 1949): over n rounds of n cells, 2n
+    for odd n, each cell stands at each place equally often and follows each other one equally
+    often, so that neither a drift of the node nor what a cell leaves behind favours any.
+    """
+    shuffled = sorted(cells, key=lambda cell: cell.cell_id)
+    random.Random(seed).shuffle(shuffled)
+    n = len(shuffled)
+    row, mirrored = number % n, n % 2 == 1 and number // n % 2 == 1
+    steps = [(row + (place + 1) // 2 * (1 if place % 2 else -1)) % n for place in range(n)]
+    return [shuffled[step] for step in (reversed(steps) if mirrored else steps)]
+
+
+def budget_spent(active: Sequence[Cell], history: History, measure: Measure) -> bool:
+    """Say whether another round would overrun the budget by more than half of that round.
+
+    The first round is always run: a sweep without a single trial tells nothing.
+    """
+    if not any(history.values()):
+        return False
+    spent_s = sum(_seconds(trial) for trials in history.values() for trial in trials)
+    round_s = sum(_seconds(history[cell.cell_id][-1]) for cell in active)
+    return spent_s + round_s / 2 > measure.budget
+
+
+def seconds_left(
+    active: Sequence[Cell], history: History, measure: Measure, prior_s: Mapping[str, float]
+) -> float:
+    """Estimate the time until the slice is done, from the trials so far."""
+    spent_s = sum(_seconds(trial) for trials in history.values() for trial in trials)
+    wanted_s = 0.0
+    for cell in active:
+        trials = history[cell.cell_id]
+        trial_s = _seconds(trials[-1]) if trials else prior_s.get(cell.cell_id, 1.0)
+        wanted_s += trial_s * trials_wanted(trials, measure)
+    return max(0.0, min(wanted_s, measure.budget - spent_s))
+
+
+def _seconds(trial: TrialRow) -> float:
+    return trial.process_wall_ns / 1e9
