@@ -58,7 +58,9 @@ def _measure_slice(folder: RunFolder, index: int) -> None:
     cpus = pin_order(read_cpus(granted_cpus()))
 
     with Journal(folder.journal(index), plan.run_id) as journal:
-        journal.append_node(node)
+        content = read_journal(folder.journal(index))
+        if node not in content.nodes:
+            journal.append(node)
 
         def measure(cell: Cell, number: int, order: int) -> TrialRow:
             name = TrialName(plan.run_id, cell.cell_id, node.node_id, number, order)
@@ -75,11 +77,7 @@ def _measure_slice(folder: RunFolder, index: int) -> None:
         run_rounds(
             cells=[cell.cell for cell in planned],
             measure=plan.measure,
-            recorded=[
-                trial
-                for trial in read_journal(folder.journal(index)).trials
-                if trial.node_id == node.node_id
-            ],
+            recorded=[trial for trial in content.trials if trial.node_id == node.node_id],
             run_trial=measure,
             report=lambda progress: _tell(folder, progress),
             prior_s={cell.cell.cell_id: cell.trial_seconds for cell in planned},

@@ -45,6 +45,8 @@ class Column:
     """numpy's name of the type, or "str"."""
     long_name: str
     units: str = ""
+    flags: type[IntFlag] | None = None
+    """What the bits of the value mean."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ class TrialRow:
         ""
     )
     validity: Annotated[
-        int, Column("u4", "reasons not to trust the trial, as bits; 0 is valid")
+        int, Column("u4", "reasons not to trust the trial, as bits; 0 is valid", flags=TrialFlag)
     ] = 0
     latency_ns: Annotated[npt.NDArray[np.uint64], Ragged("row_size", "u8", "latency", "ns")] = (
         field(default_factory=lambda: np.empty(0, dtype="<u8"), compare=False)

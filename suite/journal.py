@@ -1,0 +1,225 @@
+r"""A rank's append-only record of its node and of finished trials.
+
+What `Journal.append` has returned from is on the disk, whatever happens next. A record is
+
+    magic, length of the text, length of the samples, CRC-32     u8[8], u4, u4, u4, little-endian
+    text                                                         JSON: run, kind, values of the row
+    samples                                                      u8, little-endian
+
+and names its run itself, so that a fault costs the record that it hit and no other.
+"""
+
+import fcntl
+import json
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from suite.atomic import sync
+from suite.errors import UserError
+from suite.results.normal import KINDS, normal
+from suite.results.rows import NodeRow, Ragged, TrialRow
+
+MAGIC = b"\x93LSJ\r\n\x1a\x01"
+"""As PNG's: no text, and broken by a transfer that takes it for text. The last byte: version."""
+
+_SIZES = struct.Struct("<8sII")
+_CRC = struct.Struct("<I")
+_KIND_NAMES: dict[type[NodeRow | TrialRow], str] = {NodeRow: "node", TrialRow: "trial"}
+
+
+@dataclass(frozen=True)
+class JournalContent:
+    """The whole records of a journal, and how much else is in it."""
+
+    run_id: str
+    """Empty where there is no whole record."""
+    nodes: tuple[NodeRow, ...]
+    trials: tuple[TrialRow, ...]
+    torn_bytes: int
+    """Behind the last whole record: the one that was being written when the writer died."""
+    damaged_bytes: int
+    """In front of a whole record."""
+
+
+class Journal:
+    """A journal that is open for appending, by one process alone.
+
+    Opening cuts off what is behind the last whole record.
+
+    Raises
+    ------
+    UserError
+        If another process has it open, or the file is no journal or another run's.
+    OSError
+        If the file cannot be opened or written.
+    """
+
+    def __init__(self, path: Path, run_id: str) -> None:
+        self._run_id = run_id
+        self._file = path.open("ab+", buffering=0)
+        try:
+            self._lock(path)
+            self._file.seek(0)
+            records = _records_of(self._file.read(), path)
+            if records and records[0].run_id != run_id:
+                raise UserError(
+                    f"The journal {str(path)!r} is of the run {records[0].run_id!r}, "
+                    f"and not of {run_id!r}.",
+                    "Give every run a folder of its own.",
+                )
+            self._size = records[-1].end if records else 0
+            self._file.truncate(self._size)
+            sync(path.parent)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _lock(self, path: Path) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"The journal {str(path)!r} is being written by another process.",
+                "Wait for the run that is under way in this folder, or end it.",
+            ) from None
+
+    def append(self, row: NodeRow | TrialRow) -> None:
+        """Record `row`: once this returns, it is on the disk.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the journal is then as it was before.
+        """
+        record = _encode(row, self._run_id)
+        try:
+            written = self._file.write(record)
+            while written < len(record):  # a full disk takes a part, then says why not the rest
+                written += self._file.write(record[written:])
+            os.fsync(self._file.fileno())
+        except BaseException:
+            self._file.truncate(self._size)
+            raise
+        self._size += len(record)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_journal(path: Path) -> JournalContent:
+    """Read the whole records in `path`, which a writer may have open.
+
+    A node that was recorded again by a later writer is there once. What a record says beyond the
+    fields of its row, and records of an unknown kind, are left to the release that wrote them.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, is no journal, or lacks what a row needs.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"The journal {str(path)!r} cannot be read: {error.strerror}.") from error
+    records = _records_of(data, path)
+    rows = [row for record in records if (row := _decode(record, path))]
+    end = records[-1].end if records else 0
+    return JournalContent(
+        run_id=records[0].run_id if records else "",
+        nodes=tuple(dict.fromkeys(row for row in rows if isinstance(row, NodeRow))),
+        trials=tuple(row for row in rows if isinstance(row, TrialRow)),
+        torn_bytes=len(data) - end,
+        damaged_bytes=end - sum(record.end - record.start for record in records),
+    )
+
+
+@dataclass(frozen=True)
+class _Record:
+    start: int
+    end: int
+    run_id: str
+    kind: str
+    values: dict[str, Any]
+    samples: bytes
+
+
+def _encode(row: NodeRow | TrialRow, run_id: str) -> bytes:
+    kinds = KINDS[type(row)]
+    values = vars(normal(row))
+    samples = b"".join(values[n].astype("<u8") for n, k in kinds.items() if isinstance(k, Ragged))
+    record = {
+        "run_id": run_id,
+        "kind": _KIND_NAMES[type(row)],
+        "values": {n: values[n] for n, k in kinds.items() if not isinstance(k, Ragged)},
+    }
+    text = json.dumps(record).encode()
+    sizes = _SIZES.pack(MAGIC, len(text), len(samples))
+    crc = zlib.crc32(samples, zlib.crc32(text, zlib.crc32(sizes)))
+    return b"".join((sizes, _CRC.pack(crc), text, samples))
+
+
+def _decode(record: _Record, path: Path) -> NodeRow | TrialRow | None:
+    row_type: Any = {name: known for known, name in _KIND_NAMES.items()}.get(record.kind)
+    if row_type is None:
+        return None
+    values = {
+        name: np.frombuffer(record.samples, "<u8") if isinstance(k, Ragged) else record.values[name]
+        for name, k in KINDS[row_type].items()
+        if isinstance(k, Ragged) or name in record.values
+    }
+    try:
+        return row_type(**values)  # type: ignore[no-any-return]
+    except TypeError as error:
+        raise UserError(
+            f"The journal {str(path)!r} was written by another release of litesweep: {error}."
+        ) from error
+
+
+def _records_of(data: bytes, path: Path) -> list[_Record]:
+    """Return the whole records in `data`, which must be of one run."""
+    records = []
+    position = 0
+    while position >= 0:
+        if record := _record_at(data, position):
+            records.append(record)
+            position = record.end
+        else:
+            position = data.find(MAGIC, position + 1)
+    if not records and data[: len(MAGIC)] != MAGIC[: len(data)]:
+        raise UserError(f"{str(path)!r} is no journal of litesweep's, or of another release.")
+    if len({record.run_id for record in records}) > 1:
+        raise UserError(f"The journal {str(path)!r} has records of more than one run.")
+    return records
+
+
+def _record_at(data: bytes, start: int) -> _Record | None:
+    """Return the record that begins at `start`, if a whole one does."""
+    text_start = start + _SIZES.size + _CRC.size
+    if text_start > len(data):
+        return None
+    magic, text_size, samples_size = _SIZES.unpack_from(data, start)
+    (crc,) = _CRC.unpack_from(data, start + _SIZES.size)
+    samples_start = text_start + text_size
+    end = samples_start + samples_size
+    if magic != MAGIC or end > len(data):
+        return None
+    found = zlib.crc32(data[text_start:end], zlib.crc32(data[start : start + _SIZES.size]))
+    if found != crc:
+        return None
+    text = json.loads(data[text_start:samples_start])
+    return _Record(
+        start, end, text["run_id"], text["kind"], text["values"], data[samples_start:end]
+    )

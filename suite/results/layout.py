@@ -1,0 +1,142 @@
+"""The arrays of a file: what the annotations of `suite.results.rows` become, and back."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from suite.canonical import canonical_json
+from suite.results.normal import DIMENSIONS, KINDS, Kind, id_of, read_only
+from suite.results.rows import FILL_INDEX, Column, Expanded, IndexOf, Ragged, Results
+
+Array = npt.NDArray[Any]
+Attributes = Mapping[str, str | Array]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """An array along one dimension, and what the file says about it."""
+
+    name: str
+    dimension: str
+    values: Array
+    attributes: Attributes
+
+
+def variables_of(results: Results) -> list[Variable]:
+    """Lay out `results`, which are in normal form, as the variables of a file."""
+    rows = {dimension: getattr(results, f"{dimension}s") for dimension in DIMENSIONS}
+    numbers = {
+        dimension: {"": FILL_INDEX} | {id_of(row): n for n, row in enumerate(rows[dimension])}
+        for dimension in rows
+    }
+    return [
+        variable
+        for dimension, row_type in DIMENSIONS.items()
+        for name, kind in KINDS[row_type].items()
+        for variable in _lay_out(
+            name, kind, dimension, [getattr(row, name) for row in rows[dimension]], numbers
+        )
+    ]
+
+
+def _lay_out(
+    name: str,
+    kind: Kind,
+    dimension: str,
+    values: list[Any],
+    numbers: Mapping[str, Mapping[str, int]],
+) -> Iterator[Variable]:
+    match kind:
+        case Column(dtype):
+            yield Variable(name, dimension, _array(values, dtype), _attributes(kind))
+        case IndexOf(other):
+            attributes = {
+                "long_name": f"row of the {other}, {FILL_INDEX} for none",
+                "instance_dimension": other,
+            }
+            indices = np.array([numbers[other][value] for value in values], "i4")
+            yield Variable(f"{other}_index", dimension, indices, attributes)
+        case Expanded():
+            for axis in values[0] if values else ():
+                column = [value[axis] for value in values]
+                dtype = "str" if isinstance(column[0], str) else "i8"
+                yield Variable(axis, dimension, _array(column, dtype), {"long_name": axis})
+        case Ragged(row_size, dtype, long_name, units):
+            sizes = np.array([len(value) for value in values], "i8")
+            attributes = {"long_name": f"length of the row's {name}", "units": "1"}
+            yield Variable(row_size, dimension, sizes, attributes | {"sample_dimension": "sample"})
+            samples = np.concatenate([np.empty(0, dtype), *values])
+            yield Variable(name, "sample", samples, {"long_name": long_name, "units": units})
+
+
+def _attributes(column: Column) -> Attributes:
+    attributes: dict[str, str | Array] = {"long_name": column.long_name}
+    if column.units:
+        attributes["units"] = column.units
+    if column.flags:
+        attributes["flag_masks"] = np.array([flag.value for flag in column.flags], column.dtype)
+        attributes["flag_meanings"] = " ".join(str(flag.name).lower() for flag in column.flags)
+    return attributes
+
+
+def results_of(
+    arrays: Mapping[str, Array], axes: Sequence[str], provenance: Mapping[str, str]
+) -> Results:
+    """Read results out of the variables of a file: the inverse of `variables_of`."""
+    ids = {
+        dimension: [*_list(arrays[next(iter(KINDS[row_type]))]), ""]  # "" is at FILL_INDEX
+        for dimension, row_type in DIMENSIONS.items()
+    }
+
+    def values(name: str, kind: Kind) -> Iterable[Any]:
+        match kind:
+            case Column():
+                return _list(arrays[name])
+            case IndexOf(other):
+                return [ids[other][number] for number in _list(arrays[f"{other}_index"])]
+            case Expanded():
+                points = zip(*(_list(arrays[axis]) for axis in axes), strict=True)
+                return [dict(zip(axes, point, strict=True)) for point in points]
+            case Ragged(row_size, dtype):
+                ends = np.cumsum(arrays[row_size])
+                # The last piece is what follows the last row: nothing.
+                return np.split(read_only(arrays[name], dtype), ends)[:-1]
+
+    def rows(dimension: str) -> tuple[Any, ...]:
+        row_type = DIMENSIONS[dimension]
+        columns = [values(name, kind) for name, kind in KINDS[row_type].items()]
+        return tuple(row_type(*row) for row in zip(*columns, strict=True))
+
+    return Results(**{f"{d}s": rows(d) for d in DIMENSIONS}, provenance=provenance)
+
+
+def content_digest(
+    arrays: Mapping[str, Array], axes: Sequence[str], provenance: Mapping[str, str]
+) -> str:
+    """Return the SHA-256 of all that a file holds: names, types, shapes, bytes and provenance."""
+    sha = hashlib.sha256(canonical_json([list(axes), dict(provenance)]).encode())
+    for name, array in sorted(arrays.items()):
+        sha.update(canonical_json([name, array.dtype.str, array.shape]).encode())
+        sha.update(np.ascontiguousarray(array).data)
+    return sha.hexdigest()
+
+
+def fixed_length(values: Sequence[str]) -> Array:
+    """Return `values` as fixed-length UTF-8."""
+    encoded = [value.encode() for value in values]
+    # Length 0 is not for HDF5, and netCDF takes length 1 for characters instead of strings.
+    return np.array(encoded, h5py.string_dtype("utf-8", max([2, *map(len, encoded)])))
+
+
+def _array(values: Sequence[Any], dtype: str) -> Array:
+    return fixed_length(values) if dtype == "str" else np.array(values, dtype)
+
+
+def _list(array: Array) -> list[Any]:
+    values = array.tolist()
+    return [value.decode() for value in values] if array.dtype.kind == "S" else values

@@ -1,0 +1,130 @@
+"""The normal form of results: one content has one spelling and one order."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar, get_type_hints
+
+import numpy as np
+import numpy.typing as npt
+
+from suite.results.rows import (
+    ArtifactRow,
+    CellRow,
+    Column,
+    Expanded,
+    IndexOf,
+    NodeRow,
+    Ragged,
+    Results,
+    TrialRow,
+)
+
+Kind = Column | IndexOf | Expanded | Ragged
+Row = CellRow | ArtifactRow | NodeRow | TrialRow
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+DIMENSIONS: Mapping[str, type[Row]] = {
+    "cell": CellRow,
+    "artifact": ArtifactRow,
+    "node": NodeRow,
+    "trial": TrialRow,
+}
+"""`Results` holds the rows of each under its plural."""
+
+KINDS: Mapping[type, Mapping[str, Kind]] = {
+    row_type: {
+        name: hint.__metadata__[0]
+        for name, hint in get_type_hints(row_type, include_extras=True).items()
+    }
+    for row_type in DIMENSIONS.values()
+}
+"""How each field of each type of row is stored; the first field is the row's id."""
+
+
+def id_of(row: Row) -> str:
+    """Return what no other row of the dimension has."""
+    return str(getattr(row, next(iter(KINDS[type(row)]))))
+
+
+def axes_of(cells: Iterable[CellRow]) -> tuple[str, ...]:
+    """Return the names of the axes, in order; none where there is no cell.
+
+    Raises
+    ------
+    ValueError
+        If the cells do not agree.
+    """
+    axes = {tuple(cell.axes) for cell in cells}
+    if len(axes) > 1:
+        raise ValueError("the cells do not have the same axes in the same order")
+    return axes.pop() if axes else ()
+
+
+def in_order(results: Results) -> Results:
+    """Return the normal form of `results`, in which a file holds them.
+
+    Artifacts and nodes are sorted by id, cells by their axes, trials by their cells, then by start:
+    a cell's samples lie together.
+
+    Raises
+    ------
+    ValueError
+        If two rows have one id, a row refers to one that is not there, or the cells differ in
+        their axes.
+    """
+    rows: dict[str, list[Any]] = {
+        dimension: sorted(map(normal, getattr(results, f"{dimension}s")), key=id_of)
+        for dimension in DIMENSIONS
+    }
+    _check_ids(rows)
+    axes_of(rows["cell"])
+    rows["cell"].sort(key=lambda cell: tuple(cell.axes.values()))
+    place = {cell.cell_id: number for number, cell in enumerate(rows["cell"])}
+    rows["trial"].sort(key=lambda trial: (place.get(trial.cell_id, -1), trial.start_unix_ns))
+    return Results(
+        **{f"{dimension}s": tuple(rows[dimension]) for dimension in DIMENSIONS},
+        provenance={text(k): text(v) for k, v in sorted(results.provenance.items())},
+    )
+
+
+def _check_ids(rows: Mapping[str, list[Row]]) -> None:
+    ids = {dimension: {"", *map(id_of, rows[dimension])} for dimension in rows}
+    for dimension, row_type in DIMENSIONS.items():
+        if len(ids[dimension]) <= len(rows[dimension]):
+            raise ValueError(f"two {dimension}s have one id, or one has none: merge drops twins")
+        for name, kind in KINDS[row_type].items():
+            if isinstance(kind, IndexOf):
+                missing = {getattr(row, name) for row in rows[dimension]} - ids[kind.dimension]
+                if missing:
+                    raise ValueError(f"a {dimension}'s {name} is not there: {missing.pop()!r}")
+
+
+def normal(row: AnyRow) -> AnyRow:
+    """Return `row` with every value as it comes back from a file."""
+    return replace(row, **{n: _normal(getattr(row, n), k) for n, k in KINDS[type(row)].items()})
+
+
+def _normal(value: Any, kind: Kind) -> Any:
+    match kind:
+        case Ragged(dtype=dtype):
+            return read_only(value, dtype)
+        case Expanded():
+            return {k: text(v) if isinstance(v, str) else int(v) for k, v in value.items()}
+        case IndexOf() | Column(dtype="str"):
+            return text(value)
+        case Column(dtype="f8"):
+            return float("nan") if np.isnan(value) else float(value)  # NaN has many spellings
+        case _:
+            return int(value)
+
+
+def text(value: str) -> str:
+    """Replace what fixed-length UTF-8 cannot hold: lone surrogates and NUL."""
+    return value.encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
+def read_only(values: npt.ArrayLike, dtype: str) -> npt.NDArray[Any]:
+    """Return a view of `values` that cannot be written to."""
+    array = np.asarray(values, dtype).view()
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,1 @@
+"""Comparisons with other harnesses: ratios within one interleaved run, never absolute times."""

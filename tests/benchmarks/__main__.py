@@ -1,0 +1,64 @@
+"""Run all benchmarks: `make bench`, or `python -m tests.benchmarks [--json FILE]`."""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.grid import lay_out
+from suite.artifacts.build import build_artifacts
+from suite.artifacts.store import Artifact, ArtifactStore
+from suite.sweep import Sweep
+from tests.benchmarks.agreement import agreement
+from tests.benchmarks.paired import Finding
+from tests.benchmarks.sweep_overhead import sweep_overhead
+from tests.benchmarks.trial_cost import trial_cost
+
+SWEEP = Path(__file__).with_name("bench.toml")
+
+
+def artifacts() -> dict[str, Artifact]:
+    """Build the artifacts of the benchmarks' sweep, or find them in the store."""
+    requests = {request.key: request for request in lay_out(Sweep.load(SWEEP)).requests.values()}
+    with tempfile.TemporaryDirectory() as logs:
+        built = build_artifacts(
+            list(requests.values()), ArtifactStore.at(None), lambda event: None, Path(logs)
+        )
+    return {
+        f"{requests[key].model} {requests[key].quantization}": artifact
+        for key, artifact in built.items()
+        if isinstance(artifact, Artifact)
+    }
+
+
+def findings() -> Iterator[Finding]:
+    """Yield what each benchmark finds."""
+    built = artifacts()
+    yield from trial_cost(built)
+    yield from agreement(built)
+    yield from sweep_overhead(SWEEP)
+
+
+def main() -> None:
+    """Print the table as it grows and write it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, default=Path("benchmarks.json"))
+    arguments = parser.parse_args()
+    found = []
+    for finding in findings():
+        found.append(finding)
+        print(f"{finding.what}: {finding.ratio:.3f} ({finding.low:.3f} to {finding.high:.3f})")
+    table = Table("ratio of", "", "95 % interval", "wanted")
+    for f in found:
+        table.add_row(f.what, f"{f.ratio:.3f}", f"{f.low:.3f} to {f.high:.3f}", f.wanted)
+    Console().print(table)
+    arguments.json.write_text(json.dumps([asdict(f) for f in found], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

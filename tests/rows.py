@@ -1,0 +1,122 @@
+"""Results that are made up but valid, for tests: one by one, or drawn by hypothesis."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from suite.results.normal import KINDS
+from suite.results.rows import ArtifactRow, CellRow, Column, NodeRow, Results, TrialFlag, TrialRow
+
+PLAIN = {"str": "", "f8": 0.0}
+
+
+def a_row(row_type: type[Any], **values: Any) -> Any:
+    """Return a row with zeros and empty text where `values` say nothing else."""
+    plain = {
+        name: PLAIN.get(kind.dtype, 0) if isinstance(kind, Column) else ""
+        for name, kind in KINDS[row_type].items()
+    }
+    return row_type(**plain | values)
+
+
+def a_cell(cell_id: str = "c0", **values: Any) -> CellRow:
+    """Return a cell of the artifact a0; `values` may name axes too."""
+    axes = {"model": "resnet50", "quantization": "float32", "threads": 1, "cpu_type": "local"}
+    for axis in axes.keys() & values.keys():
+        axes[axis] = values.pop(axis)
+    return a_row(CellRow, **{"cell_id": cell_id, "axes": axes, "artifact_key": "a0"} | values)
+
+
+def an_artifact(artifact_key: str = "a0", **values: Any) -> ArtifactRow:
+    """Return an artifact."""
+    return a_row(ArtifactRow, artifact_key=artifact_key, **values)
+
+
+def a_node(node_id: str = "n0", **values: Any) -> NodeRow:
+    """Return a node."""
+    return a_row(NodeRow, **{"node_id": node_id, "host": "host"} | values)
+
+
+def a_trial(trial_id: str = "t0", latency_ns: Any = (30, 10, 11), **values: Any) -> TrialRow:
+    """Return a trial of the cell c0 on the node n0."""
+    plain = {"cell_id": "c0", "node_id": "n0", "status": "ok", "inner_loops": 1}
+    latency = np.array(latency_ns, np.uint64)
+    return a_row(TrialRow, **plain | {"trial_id": trial_id, "latency_ns": latency} | values)
+
+
+def some_trials(count: int = 3) -> tuple[TrialRow, ...]:
+    """Return trials of the cell c0, one a round."""
+    return tuple(
+        a_trial(f"t{n:04}", np.arange(300) + n, round=n, start_unix_ns=n) for n in range(count)
+    )
+
+
+def some_results(**values: Any) -> Results:
+    """Return a cell with its artifact, a node and three trials; `values` replace any of them."""
+    content: dict[str, Any] = {
+        "cells": (a_cell(),),
+        "artifacts": (an_artifact(),),
+        "nodes": (a_node(),),
+        "trials": some_trials(),
+        "provenance": {"run_id": "run", "sweep": 'name = "s"\n'},
+    }
+    return Results(**content | values)
+
+
+integers = {"i4": st.integers(-(2**31), 2**31 - 1), "i8": st.integers(-(2**63), 2**63 - 1)}
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+columns: dict[str, st.SearchStrategy[Any]] = {
+    **integers,
+    "u4": st.integers(0, 2 ** len(TrialFlag) - 1),
+    "f8": st.floats(),
+    "str": text,
+}
+latencies = st.lists(st.integers(0, 2**64 - 1), max_size=12).map(lambda v: np.array(v, "u8"))
+
+
+def rows(row_type: type[Any], **fixed: Any) -> st.SearchStrategy[Any]:
+    """Draw rows of `row_type`: any value in each column that `fixed` leaves open."""
+    drawn = {n: columns[k.dtype] for n, k in KINDS[row_type].items() if isinstance(k, Column)}
+    chosen = {n: v if isinstance(v, st.SearchStrategy) else st.just(v) for n, v in fixed.items()}
+    return st.builds(row_type, **drawn | chosen)
+
+
+def trials(trial_id: str, **fixed: Any) -> st.SearchStrategy[TrialRow]:
+    """Draw trials of any content."""
+    plain = {"cell_id": "c0", "node_id": "n0", "latency_ns": latencies}
+    return rows(TrialRow, **plain | fixed, trial_id=trial_id)
+
+
+@st.composite
+def results(draw: st.DrawFn) -> Results:
+    """Draw results of any size, none to a few rows along every dimension."""
+    artifacts = [f"a{n}" for n in range(draw(st.integers(0, 2)))]
+    cells = [f"c{n}" for n in range(draw(st.integers(0, 3)))]
+    nodes = [f"n{n}" for n in range(draw(st.integers(0, 2)))]
+    count = draw(st.integers(0, 4)) if cells and nodes else 0
+    axes = st.builds(lambda m, t: {"model": m, "threads": t}, text, integers["i8"])
+    keys = st.sampled_from(["", *artifacts])
+    return Results(
+        cells=tuple(draw(rows(CellRow, cell_id=c, axes=axes, artifact_key=keys)) for c in cells),
+        artifacts=tuple(draw(rows(ArtifactRow, artifact_key=a)) for a in artifacts),
+        nodes=tuple(draw(rows(NodeRow, node_id=n)) for n in nodes),
+        trials=tuple(
+            draw(trials(f"t{n}", cell_id=st.sampled_from(cells), node_id=st.sampled_from(nodes)))
+            for n in range(count)
+        ),
+        provenance=draw(st.dictionaries(st.sampled_from(["run_id", "sweep", "job_id"]), text)),
+    )
+
+
+def identical(a: Results, b: Results) -> bool:
+    """Say whether two results are the same to the last bit, samples and NaN included."""
+    return _spelled(a) == _spelled(b)
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, Results):
+        lists = [value.cells, value.artifacts, value.nodes, value.trials]
+        return [[_spelled(row) for row in rows] for rows in lists], dict(value.provenance)
+    row = {name: getattr(value, name) for name in KINDS[type(value)]}
+    return {n: v.tobytes() if isinstance(v, np.ndarray) else repr(v) for n, v in row.items()}
