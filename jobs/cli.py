@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from suite.errors import Fault, UserError
+from suite.errors import InternalError, UserError
 
 app = typer.Typer(
     help="Measure how deep-learning inference runs on CPUs: a sweep of models, quantizations and "
@@ -41,7 +41,7 @@ class Executor(StrEnum):
 @app.command()
 def plan(sweep: SweepPath, store: StorePath = None, as_json: AsJson = False) -> None:
     """Show the cells of a sweep, the artifacts to build and the projected time."""
-    from jobs.preview import preview, print_preview
+    from jobs.previews import preview, print_preview
     from suite.sweep import Sweep
 
     seen = preview(Sweep.load(sweep), store)
@@ -66,7 +66,7 @@ def run(
 ) -> None:
     """Run a sweep on this machine, or go on with a run that was interrupted."""
     import analysis
-    from jobs.run import run as run_sweep
+    from jobs.runs import run as run_sweep
     from suite.sweep import Sweep
 
     try:
@@ -130,7 +130,7 @@ def main() -> None:
         if error.errno in NOT_OURS:
             fail(f"{error.filename}: {error.strerror}.", 2)
         raise
-    except Fault as error:
+    except InternalError as error:
         fail(str(error), 1)
     except ModuleNotFoundError as error:
         if error.name in ("suite", "jobs", "analysis"):

@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from suite.artifacts.build import BuildEvent
+
 LOOK_EVERY_S = 1.0
 PLAIN_LINE_EVERY_S = 10.0
 
@@ -108,4 +110,30 @@ class Phase:
             elapsed_s / max(1e-9, elapsed_s + left_s),
             f"{said['cells_done']} of {said['cells']} cells done, round {said['round'] + 1}, "
             f"now {said['now']}, about {duration(left_s)} left",
+        )
+
+
+class Building:
+    """Tells of artifacts as they are built: a line for each that stays, and what is under way."""
+
+    def __init__(self, display: Display, phase: Phase) -> None:
+        self._display = display
+        self._phase = phase
+        self._under_way: list[str] = []
+
+    def tell(self, event: BuildEvent) -> None:
+        """Show what has just happened."""
+        name = f"{event.request.model} {event.request.quantization}"
+        if event.what == "started":
+            self._under_way.append(name)
+        elif name in self._under_way:
+            self._under_way.remove(name)
+        if event.what == "built":
+            self._display.say(f"built {name} ({duration(event.seconds)})")
+        elif event.what == "failed":
+            self._display.say(f"cannot build {name}")
+        now = ", ".join(self._under_way) or "nothing"
+        self._phase.draw(
+            event.done / event.total,
+            f"{event.done} of {event.total} artifacts there, building {now}",
         )

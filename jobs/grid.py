@@ -34,9 +34,7 @@ def lay_out(sweep: Sweep) -> Grid:
     """
     used = dict.fromkeys(sweep.axes.model)
     used |= dict.fromkeys(name for points in sweep.include for name in points.model or ())
-    sources = {
-        name: resolve_source(name, sweep.models[name], sweep.folder) for name in used
-    }
+    sources = {name: resolve_source(name, sweep.models[name], sweep.folder) for name in used}
     cells = expand(sweep, lambda name: sources[name].own_quantization)
     requests = {
         cell.cell_id: ArtifactRequest(
@@ -59,7 +57,7 @@ def check_machine(cells: tuple[Cell, ...]) -> None:
     for cell in cells:
         if cell.cpu_type != LOCAL:
             raise UserError(
-                f"The sweep asks for cpu_type {cell.cpu_type!r}, but the only one here is {LOCAL!r}.",
+                f"The sweep asks for cpu_type {cell.cpu_type!r}; this machine is {LOCAL!r}.",
                 'Set cpu_type = ["local"] under [axes] to measure on this machine.',
             )
         if cell.threads > len(cpus):

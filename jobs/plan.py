@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from pydantic import TypeAdapter
 
@@ -73,11 +72,10 @@ class Plan:
         """Write the plan as JSON, whole or not at all."""
         write_whole(path, _PLAN.dump_json(self, indent=1) + b"\n")
 
-    @classmethod
-    def read(cls, path: Path) -> Self:
+    @staticmethod
+    def read(path: Path) -> "Plan":
         """Read a plan that `write` wrote."""
-        plan: Self = _PLAN.validate_json(path.read_bytes())
-        return plan
+        return _PLAN.validate_json(path.read_bytes())
 
 
 _PLAN = TypeAdapter(Plan)

@@ -47,9 +47,7 @@ def project(grid: Grid, store: ArtifactStore) -> Projection:
     """Project the time to build the artifacts of `grid` and to take the least trials."""
     found = {request.key: store.find(request.key) for request in grid.requests.values()}
     to_build = tuple(key for key, artifact in found.items() if artifact is None)
-    per_trial = [
-        trial_seconds(cell, found[grid.requests[cell.cell_id].key]) for cell in grid.cells
-    ]
+    per_trial = [trial_seconds(cell, found[grid.requests[cell.cell_id].key]) for cell in grid.cells]
     return Projection(
         build_seconds=len(to_build) * BUILD_S / len(granted_cpus()),
         measure_seconds=measure_seconds(per_trial, grid.sweep.measure),

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import json
-import os
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -102,4 +101,4 @@ def _tell(folder: RunFolder, progress: Progress) -> None:
     # Without fsync: it is for eyes, and the disk's work would fall into the next trial.
     temporary = folder.progress_file.with_suffix(".tmp")
     temporary.write_text(json.dumps(asdict(progress)))
-    os.replace(temporary, folder.progress_file)
+    temporary.replace(folder.progress_file)

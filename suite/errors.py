@@ -23,7 +23,7 @@ class UserError(Exception):
         self.mend = mend
 
 
-class Fault(RuntimeError):
+class InternalError(RuntimeError):
     """An error of ours; the message says where to read about it. Exit code 1."""
 
 

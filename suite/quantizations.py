@@ -15,3 +15,9 @@ FILE_ONLY = ("uint8", "mixed")
 """What only a ready .tflite can bring along."""
 
 QUANTIZATIONS = RECIPES + FILE_ONLY
+
+CALIBRATED = ("int8", "int16x8")
+"""Recipes that need representative data."""
+
+REQUANTIZED = ("weight-only-int8", "weight-only-int4")
+"""Recipes that are applied to the float32 .tflite, by litert-quantizer."""

@@ -35,6 +35,7 @@ def run_rounds(
     measure: Measure,
     recorded: Sequence[TrialRow],
     run_trial: RunTrial,
+    *,
     report: Callable[[Progress], None],
     prior_s: Mapping[str, float],
 ) -> None:

@@ -48,7 +48,7 @@ class Machine:
         return taken
 
     def run(self, cells: list[Cell], measure: Measure, recorded: tuple[TrialRow, ...] = ()) -> None:
-        run_rounds(cells, measure, recorded, self.measure, self.told.append, {})
+        run_rounds(cells, measure, recorded, self.measure, report=self.told.append, prior_s={})
 
     def counts(self) -> Counter[str]:
         return Counter(taken.cell_id for taken in self.trials)

@@ -100,7 +100,10 @@ def test_a_mistake_on_an_axis_is_named(tmp_path: Path, change: str, words: list[
         (MINIMAL + '[measure]\nbudget = "soon"', ["[measure] budget", "'soon'", "20 min"]),
         (MINIMAL + "[measure]\nprecision = 2", ["[measure] precision", "less than 1"]),
         (MINIMAL + "[measure]\nmin_trials = 9\nmax_trials = 3", ["9", "max_trials = 3"]),
-        (MINIMAL + "[[exclude]]\nquantisation = 'int8'", ["[[exclude]] number 1", "'quantization'"]),
+        (
+            MINIMAL + "[[exclude]]\nquantisation = 'int8'",
+            ["[[exclude]] number 1", "'quantization'"],
+        ),
         (MINIMAL + "[[exclude]]", ["[[exclude]] number 1", "names no axis"]),
         (MINIMAL + "[[include]]\nmodel = 'mm'", ["[[include]] model", "[models.mm]"]),
         (MINIMAL + "[extra]", ["'extra'"]),

@@ -1,0 +1,1 @@
+"""Artifacts: .tflite files, built once, checked, and stored by the hash of all that made them."""

@@ -1,0 +1,1 @@
+"""Where models come from: found and described without TensorFlow, loaded with it."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from suite.canonical import canonical_json
-from suite.results.normal import DIMENSIONS, KINDS, Kind, id_of, read_only
+from suite.results.normal import DIMENSIONS, KINDS, Kind, id_of, read_only, results_of, rows_of
 from suite.results.rows import FILL_INDEX, Column, Expanded, IndexOf, Ragged, Results
 
 Array = npt.NDArray[Any]
@@ -29,7 +29,7 @@ class Variable:
 
 def variables_of(results: Results) -> list[Variable]:
     """Lay out `results`, which are in normal form, as the variables of a file."""
-    rows = {dimension: getattr(results, f"{dimension}s") for dimension in DIMENSIONS}
+    rows = rows_of(results)
     numbers = {
         dimension: {"": FILL_INDEX} | {id_of(row): n for n, row in enumerate(rows[dimension])}
         for dimension in rows
@@ -84,7 +84,7 @@ def _attributes(column: Column) -> Attributes:
     return attributes
 
 
-def results_of(
+def results_in(
     arrays: Mapping[str, Array], axes: Sequence[str], provenance: Mapping[str, str]
 ) -> Results:
     """Read results out of the variables of a file: the inverse of `variables_of`."""
@@ -107,12 +107,11 @@ def results_of(
                 # The last piece is what follows the last row: nothing.
                 return np.split(read_only(arrays[name], dtype), ends)[:-1]
 
-    def rows(dimension: str) -> tuple[Any, ...]:
-        row_type = DIMENSIONS[dimension]
+    def rows(row_type: type[Any]) -> Iterator[Any]:
         columns = [values(name, kind) for name, kind in KINDS[row_type].items()]
-        return tuple(row_type(*row) for row in zip(*columns, strict=True))
+        return (row_type(*row) for row in zip(*columns, strict=True))
 
-    return Results(**{f"{d}s": rows(d) for d in DIMENSIONS}, provenance=provenance)
+    return results_of({d: rows(row_type) for d, row_type in DIMENSIONS.items()}, provenance)
 
 
 def content_digest(

@@ -1,12 +1,22 @@
 """Merge results of one run: the union of their rows, whatever came how often and in which order."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from suite.errors import UserError
-from suite.results.normal import DIMENSIONS, KINDS, AnyRow, id_of, in_order, normal
+from suite.results.normal import (
+    DIMENSIONS,
+    KINDS,
+    Row,
+    id_of,
+    in_order,
+    normal,
+    results_of,
+    rows_of,
+)
 from suite.results.rows import Results
 
 JOB_PREFIX = "job_"
@@ -50,26 +60,21 @@ def merge(results: Iterable[Results]) -> Results:
     parts = list(results)
     if not parts:
         raise ValueError("there is nothing to merge")
-    rows = {
-        field: _union(dimension, (row for part in parts for row in getattr(part, field)))
-        for dimension in DIMENSIONS
-        for field in (f"{dimension}s",)
-    }
-    return in_order(
-        Results(**rows, provenance=_union_of_provenance([part.provenance for part in parts]))
-    )
+    everything = [rows_of(part) for part in parts]
+    rows = {d: _union(d, chain.from_iterable(rows[d] for rows in everything)) for d in DIMENSIONS}
+    return in_order(results_of(rows, _union_of_provenance([part.provenance for part in parts])))
 
 
-def _union(dimension: str, rows: Iterable[AnyRow]) -> tuple[AnyRow, ...]:
-    known: dict[str, AnyRow] = {}
+def _union(dimension: str, rows: Iterable[Row]) -> Iterable[Row]:
+    known: dict[str, Row] = {}
     for row in rows:
         first = known.setdefault(id_of(row), row)
         if first is not row and (differences := _differences(first, row)):
             raise MergeConflictError(f"{dimension} {id_of(row)!r}", differences)
-    return tuple(known.values())
+    return known.values()
 
 
-def _differences(first: AnyRow, second: AnyRow) -> dict[str, tuple[str, str]]:
+def _differences(first: Row, second: Row) -> dict[str, tuple[str, str]]:
     first, second = normal(first), normal(second)
     pairs = {name: (getattr(first, name), getattr(second, name)) for name in KINDS[type(first)]}
     return {name: (_short(a), _short(b)) for name, (a, b) in pairs.items() if not _same(a, b)}
@@ -92,8 +97,8 @@ def _union_of_provenance(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:
     merged = {}
     for key in sorted(set().union(*parts)):
         if key.startswith(JOB_PREFIX):
-            lines = {line for part in parts for line in part.get(key, "").splitlines()}
-            merged[key] = "\n".join(sorted(lines))
+            lines = {line for part in parts for line in part.get(key, "").split("\n")}
+            merged[key] = "\n".join(sorted(filter(None, lines)))
             continue
         values = {part.get(key) for part in parts}
         if len(values) > 1:

@@ -41,6 +41,16 @@ KINDS: Mapping[type, Mapping[str, Kind]] = {
 """How each field of each type of row is stored; the first field is the row's id."""
 
 
+def rows_of(results: Results) -> dict[str, tuple[Any, ...]]:
+    """Return the rows of `results` by dimension."""
+    return {dimension: getattr(results, f"{dimension}s") for dimension in DIMENSIONS}
+
+
+def results_of(rows: Mapping[str, Iterable[Any]], provenance: Mapping[str, str]) -> Results:
+    """Return the results with these rows by dimension: the inverse of `rows_of`."""
+    return Results(**{f"{d}s": tuple(rows[d]) for d in DIMENSIONS}, provenance=provenance)
+
+
 def id_of(row: Row) -> str:
     """Return what no other row of the dimension has."""
     return str(getattr(row, next(iter(KINDS[type(row)]))))
@@ -72,22 +82,17 @@ def in_order(results: Results) -> Results:
         If two rows have one id, a row refers to one that is not there, or the cells differ in
         their axes.
     """
-    rows: dict[str, list[Any]] = {
-        dimension: sorted(map(normal, getattr(results, f"{dimension}s")), key=id_of)
-        for dimension in DIMENSIONS
-    }
+    rows = {d: sorted(map(normal, rows), key=id_of) for d, rows in rows_of(results).items()}
     _check_ids(rows)
     axes_of(rows["cell"])
     rows["cell"].sort(key=lambda cell: tuple(cell.axes.values()))
     place = {cell.cell_id: number for number, cell in enumerate(rows["cell"])}
     rows["trial"].sort(key=lambda trial: (place.get(trial.cell_id, -1), trial.start_unix_ns))
-    return Results(
-        **{f"{dimension}s": tuple(rows[dimension]) for dimension in DIMENSIONS},
-        provenance={text(k): text(v) for k, v in sorted(results.provenance.items())},
-    )
+    provenance = {text(k): text(v) for k, v in sorted(results.provenance.items())}
+    return results_of(rows, provenance)
 
 
-def _check_ids(rows: Mapping[str, list[Row]]) -> None:
+def _check_ids(rows: Mapping[str, list[Any]]) -> None:
     ids = {dimension: {"", *map(id_of, rows[dimension])} for dimension in rows}
     for dimension, row_type in DIMENSIONS.items():
         if len(ids[dimension]) <= len(rows[dimension]):

@@ -7,7 +7,7 @@ from typing import Any
 import h5py
 
 from suite.errors import UserError
-from suite.results.layout import content_digest, results_of
+from suite.results.layout import content_digest, results_in
 from suite.results.rows import SCHEMA_VERSION, Results
 from suite.results.seal import is_broken
 
@@ -60,7 +60,7 @@ def _results_in(file: h5py.File, path: Path) -> Results:
     provenance = {key: _text(value[()]) for key, value in file["provenance"].items()}
     if content_digest(arrays, axes, provenance) != _text(file.attrs["content_digest"]):
         raise UserError(f"{str(path)!r} was altered after it was written.", AGAIN)
-    return results_of(arrays, axes, provenance)
+    return results_in(arrays, axes, provenance)
 
 
 def _text(value: Any) -> str:

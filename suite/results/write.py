@@ -14,6 +14,7 @@ from suite.results.rows import SCHEMA_VERSION, Results
 from suite.results.seal import seal_of
 
 TITLE = "Deep-learning inference on CPUs, measured by litesweep"
+PROVENANCE = "provenance"  # the group's name
 CHUNK_BYTES = 1 << 21  # 2^18 samples
 LEAST_COMPRESSED_BYTES = 1 << 16
 
@@ -30,7 +31,7 @@ def write_results(path: Path, results: Results) -> None:
     ValueError
         If the rows do not fit together: see `suite.results.normal.in_order`.
     """
-    # Made in memory (about a quarter of the samples' size there), because on a full disk HDF5
+    # Made in memory (about 3 bytes a sample), because on a full disk HDF5
     # fails late, with an error that does not say so, and keeps the file open.
     image = io.BytesIO()
     _fill(image, in_order(results))
@@ -51,8 +52,8 @@ def _fill(image: io.BytesIO, results: Results) -> None:
     variables = variables_of(results)
     arrays = {variable.name: variable.values for variable in variables}
     sizes = {variable.dimension: len(variable.values) for variable in variables}
-    if len(arrays) < len(variables) or arrays.keys() & sizes.keys():
-        raise ValueError("an axis has the name of another variable or of a dimension")
+    if len(arrays) < len(variables) or arrays.keys() & {*sizes, PROVENANCE}:
+        raise ValueError("an axis has the name of another variable, dimension or group")
     axes = axes_of(results.cells)
     attributes = {
         "Conventions": "CF-1.11",
@@ -69,7 +70,7 @@ def _fill(image: io.BytesIO, results: Results) -> None:
             _describe(dataset, variable.attributes)
             dataset.dims[0].attach_scale(scales[variable.dimension])
         # Not attributes: those cannot exceed 64 KiB, and a sweep verbatim can.
-        group = h5py.Group(h5py.h5g.create(file.id, b"provenance", gcpl=_timeless("GROUP")))
+        group = h5py.Group(h5py.h5g.create(file.id, PROVENANCE.encode(), gcpl=_timeless("GROUP")))
         for key, value in results.provenance.items():
             _dataset(group, key, fixed_length([value]).reshape(()))
 

@@ -24,9 +24,7 @@ class Finding:
         return cls(what, interval.estimate, interval.low, interval.high, wanted, len(ratios))
 
 
-def ratios_in_turn(
-    a: Callable[[], float], b: Callable[[], float], pairs: int
-) -> list[float]:
+def ratios_in_turn(a: Callable[[], float], b: Callable[[], float], pairs: int) -> list[float]:
     """Return a/b for each of `pairs`; who goes first changes, so that drift hits both alike."""
     ratios = []
     for pair in range(pairs):

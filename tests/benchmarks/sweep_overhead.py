@@ -34,4 +34,6 @@ def sweep_overhead(sweep: Path) -> Iterator[Finding]:
     """Run `sweep`, whose artifacts are built, from start to end under both executors."""
     for executor in ("debug", "local"):
         shares = [outside_share(sweep, executor) for _ in range(ROUNDS)]
-        yield Finding.of(f"wall time of `run --executor {executor}` / its trials'", "at most 1.03", shares)
+        yield Finding.of(
+            f"wall time of `run --executor {executor}` / its trials'", "at most 1.03", shares
+        )

@@ -43,4 +43,6 @@ def trial_cost(artifacts: dict[str, Artifact]) -> Iterator[Finding]:
             lambda artifact=artifact: bare_ns(artifact),
             PAIRS,
         )
-        yield Finding.of(f"{name}: a trial without its invocations / bare load", "at most 1.3", ratios)
+        yield Finding.of(
+            f"{name}: a trial without its invocations / bare load", "at most 1.3", ratios
+        )

@@ -5,15 +5,16 @@ from pathlib import Path
 from rich.console import Console
 
 from jobs.collect import collect
-from jobs.display import Display
+from jobs.display import Building, Display
 from jobs.executors import ExecutorName, run_job
 from jobs.grid import Grid, check_machine, lay_out
 from jobs.plan import Plan, PlannedArtifact, PlannedCell
 from jobs.projection import trial_seconds
 from jobs.run_folder import RunFolder, default_folder, open_run
-from suite.artifacts.build import BuildFailure, build_artifacts
+from suite.artifacts.build import BuildFailure, Built, build_artifacts
 from suite.artifacts.store import Artifact, ArtifactStore
-from suite.errors import Fault, UserError
+from suite.cells import Cell
+from suite.errors import InternalError, UserError
 from suite.sweep import Sweep
 
 
@@ -46,7 +47,7 @@ def run(
     ------
     UserError
         If the sweep, a model, the machine or the folder will not do.
-    Fault
+    InternalError
         If a job ended by an error inside litesweep.
     """
     display = Display(console or Console(stderr=True))
@@ -75,22 +76,9 @@ def _plan(grid: Grid, store: ArtifactStore, folder: RunFolder, display: Display)
     return plan
 
 
-def make_plan(
-    grid: Grid, built: dict[str, Artifact | BuildFailure], provenance: dict[str, str]
-) -> Plan:
+def make_plan(grid: Grid, built: dict[str, Built], provenance: dict[str, str]) -> Plan:
     """Put cells and artifacts together; the cells that can be measured become one slice."""
-    cells = []
-    for cell in grid.cells:
-        artifact = built[grid.requests[cell.cell_id].key]
-        failed = isinstance(artifact, BuildFailure)
-        cells.append(
-            PlannedCell(
-                cell=cell,
-                artifact_key="" if failed else artifact.key,
-                build_error=artifact.reason if failed else "",
-                trial_seconds=0.0 if failed else trial_seconds(cell, artifact),
-            )
-        )
+    cells = [_planned(cell, built[grid.requests[cell.cell_id].key]) for cell in grid.cells]
     measurable = tuple(planned.cell.cell_id for planned in cells if not planned.build_error)
     return Plan(
         provenance=provenance,
@@ -103,6 +91,12 @@ def make_plan(
         },
         slices=(measurable,) if measurable else (),
     )
+
+
+def _planned(cell: Cell, built: Built) -> PlannedCell:
+    if isinstance(built, BuildFailure):
+        return PlannedCell(cell, artifact_key="", build_error=built.reason, trial_seconds=0.0)
+    return PlannedCell(cell, built.key, build_error="", trial_seconds=trial_seconds(cell, built))
 
 
 def _check_sources(grid: Grid, plan: Plan) -> None:
@@ -123,14 +117,14 @@ def _build(
     folder: RunFolder,
     display: Display,
     keys: set[str] | None = None,
-) -> dict[str, Artifact | BuildFailure]:
+) -> dict[str, Built]:
     """Build the artifacts of the grid, or those of `keys` alone."""
     requests = {request.key: request for request in grid.requests.values()}
     wanted = [r for key, r in requests.items() if keys is None or key in keys]
     if not wanted:
         return {}
     with display.phase("building") as phase:
-        return build_artifacts(wanted, store, phase.built, folder.logs / "build")
+        return build_artifacts(wanted, store, Building(display, phase).tell, folder.logs / "build")
 
 
 def _measure(folder: RunFolder, index: int, executor: ExecutorName, display: Display) -> None:
@@ -141,4 +135,4 @@ def _measure(folder: RunFolder, index: int, executor: ExecutorName, display: Dis
     if outcome.fault:
         log = folder.logs / f"fault-{index:05d}.log"
         log.write_text(outcome.fault)
-        raise Fault(f"A job ended by an error inside litesweep; {log} has all of it.")
+        raise InternalError(f"A job ended by an error inside litesweep; {log} has all of it.")

@@ -1,0 +1,216 @@
+"""The process that builds one artifact; the only one that imports TensorFlow.
+
+Started by `suite.artifacts.build` with a request on standard input, it leaves the file and its
+description in a folder, and says on standard output how it ended.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import sys
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from suite.artifacts.check import (
+    Agreement,
+    Outputs,
+    Runner,
+    UnfitError,
+    agreement,
+    check_operators,
+    check_outputs,
+)
+from suite.artifacts.recipes import convert, requantize
+from suite.artifacts.request import ArtifactRequest
+from suite.artifacts.store import MODEL, describe
+from suite.canonical import canonical_json
+from suite.errors import UserError
+from suite.models.examples import Example, InputSpec, given_examples, seeded_examples
+from suite.models.tflite_file import read_tflite
+from suite.quantizations import CALIBRATED
+from suite.results.rows import ArtifactRow
+
+CHECK_EXAMPLES = 4
+COMPRESSION_LEVEL = 6
+
+Ending = Literal["built", "unfit", "mistake", "no room"]
+
+REQUEST = TypeAdapter(ArtifactRequest)
+
+
+def main() -> None:
+    """Build what standard input asks for."""
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    said = json.load(sys.stdin)
+    request = REQUEST.validate_python(said["request"])
+    base = Path(said["base"]) if said["base"] else None
+    ending, reason = attempt(request, Path(said["folder"]), base)
+    print(json.dumps({"ending": ending, "reason": reason}), file=channel, flush=True)
+    os._exit(0)  # TensorFlow takes a second to go, and has nothing to save
+
+
+def attempt(request: ArtifactRequest, folder: Path, base: Path | None) -> tuple[Ending, str]:
+    """Build, and say how it ended and why; raise nothing."""
+    try:
+        build(request, folder, base)
+    except UserError as error:
+        return "mistake", str(error)
+    except UnfitError as error:
+        return "unfit", f"{request.model} as {request.quantization}: {error}."
+    except ModuleNotFoundError as error:
+        return "mistake", (
+            f"Building artifacts needs the package {error.name!r}.\n"
+            "Install it with: pip install 'litesweep[build]'."
+        )
+    except Exception as error:
+        if _out_of_room(error):
+            return "no room", str(error)
+        return "unfit", f"{request.model} cannot be made {request.quantization}: {_said(error)}."
+    return "built", ""
+
+
+def _out_of_room(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        # TensorFlow tells of a full disk in words.
+        if "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _said(error: Exception) -> str:
+    """Return the line of a converter's message that names the cause: the last error in it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if "error:" in line.lower()]
+    text = (causes or lines or [type(error).__name__])[0]
+    return text.rstrip(".")[:300]
+
+
+def build(request: ArtifactRequest, folder: Path, base: Path | None) -> None:
+    """Make the file, check it, and describe it.
+
+    Raises
+    ------
+    UserError
+        If the model itself cannot be used.
+    UnfitError
+        If the file must not be measured.
+    Exception
+        Of any type, from a converter.
+    """
+    path = folder / MODEL
+    make = _from_file if request.source.kind == "tflite" else _from_model
+    reference = make(request, base, path)
+    file = read_tflite(path)
+    check_operators(file)
+    runner = Runner(path)
+    outputs = [runner.run(example) for example in reference.examples]
+    check_outputs(outputs)
+    found = agreement(outputs, reference.outputs) if reference.outputs else Agreement()
+    row = ArtifactRow(
+        artifact_key=request.key,
+        artifact_sha256=_sha256(path),
+        artifact_bytes=path.stat().st_size,
+        artifact_compressed_bytes=_compressed_bytes(path),
+        recipe=request.quantization,
+        source=request.spec.source,
+        source_digest=request.source.digest,
+        weights=request.spec.weights or "",
+        converter=request.converter,
+        operators=canonical_json(file.operators),
+        error_rel_l2=found.rel_l2,
+        error_max_abs=found.max_abs,
+        error_cosine=found.cosine,
+        top1_agreement=found.top1,
+        reference=reference.name,
+    )
+    describe(folder, row, runner.latency_ns())
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What an artifact's outputs are held against."""
+
+    name: str
+    examples: list[Example]
+    outputs: list[Outputs]
+    """Of each example; empty where there is nothing to compare with."""
+
+
+def _from_model(request: ArtifactRequest, base: Path | None, path: Path) -> Reference:
+    """Convert a model, or quantize the float .tflite that was made of it before."""
+    from suite.models.load import load_model
+
+    model = load_model(request.model, request.spec, request.source)
+    examples = _examples(request, model.inputs)
+    io = request.spec.io
+    if base:
+        path.write_bytes(requantize(request.quantization, base, examples, io))
+    else:
+        path.write_bytes(convert(request.quantization, model, examples, io))
+    outputs = [
+        [value.astype(np.float64) for value in model.run(example)]
+        for example in examples[:CHECK_EXAMPLES]
+    ]
+    return Reference(f"{request.spec.source} in TensorFlow", examples[:CHECK_EXAMPLES], outputs)
+
+
+def _from_file(request: ArtifactRequest, base: Path | None, path: Path) -> Reference:
+    """Take a ready .tflite as it is, or quantize it."""
+    if base is None:
+        shutil.copyfile(request.source.path or "", path)
+        examples = _examples(request, _inputs(request, Runner(path)))
+        return Reference("", examples[:CHECK_EXAMPLES], [])
+    runner = Runner(base)
+    examples = _examples(request, _inputs(request, runner))
+    path.write_bytes(requantize(request.quantization, base, examples, request.spec.io))
+    checked = examples[:CHECK_EXAMPLES]
+    return Reference(f"{request.spec.source} as it is", checked, [runner.run(e) for e in checked])
+
+
+def _inputs(request: ArtifactRequest, runner: Runner) -> Sequence[InputSpec]:
+    wanted = request.spec.input_shape
+    if wanted and [spec.shape for spec in runner.inputs] != [wanted]:
+        shapes = ", ".join(str(list(spec.shape)) for spec in runner.inputs)
+        raise UserError(
+            f"The inputs of {request.spec.source!r} are of shape {shapes}, not {list(wanted)}.",
+            f"Leave input_shape away under [models.{request.model}]: a ready file keeps its own.",
+        )
+    return runner.inputs
+
+
+def _examples(request: ArtifactRequest, inputs: Sequence[InputSpec]) -> list[Example]:
+    """Return the examples that the artifact is calibrated on, the first of which check it."""
+    calibrated = request.quantization in CALIBRATED
+    count = max(CHECK_EXAMPLES, request.spec.calibration_samples if calibrated else 0)
+    if request.source.data_path:
+        return given_examples(request.source.data_path, inputs, count)
+    return seeded_examples(inputs, count)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _compressed_bytes(path: Path) -> int:
+    """Return the size of the file under gzip -6, without keeping what it makes."""
+    gzip = zlib.compressobj(COMPRESSION_LEVEL, wbits=31)
+    with path.open("rb") as file:
+        size = sum(len(gzip.compress(part)) for part in iter(lambda: file.read(1 << 20), b""))
+    return size + len(gzip.flush())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""What is wrong with an artifact, and how far its outputs are from the float reference."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from suite.models.examples import Example, InputSpec
+from suite.models.tflite_file import TfliteFile
+
+Outputs = list[npt.NDArray[np.float64]]
+
+
+class UnfitError(Exception):
+    """The artifact must not be measured; the message says why."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far an artifact's outputs are from its float reference's, over all examples; or NaN."""
+
+    rel_l2: float = math.nan
+    max_abs: float = math.nan
+    cosine: float = math.nan
+    top1: float = math.nan
+
+
+class Runner:
+    """An artifact in an interpreter on one thread, with float values at either end."""
+
+    def __init__(self, path: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(model_path=str(path), num_threads=1)
+        try:
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise UnfitError(f"LiteRT cannot run it: {_one_line(error)}") from error
+        self._inputs = self._interpreter.get_input_details()
+        self._outputs = self._interpreter.get_output_details()
+
+    @property
+    def inputs(self) -> tuple[InputSpec, ...]:
+        """The inputs, as their file has them."""
+        return tuple(
+            InputSpec(t["name"], tuple(map(int, t["shape"][1:])), np.dtype(t["dtype"]).name)
+            for t in self._inputs
+        )
+
+    def run(self, example: Example) -> Outputs:
+        """Return the outputs, quantized ones as the numbers that they stand for."""
+        for tensor, value in zip(self._inputs, example, strict=True):
+            if list(tensor["shape"]) != list(value.shape):
+                raise UnfitError(
+                    f"its input {tensor['name']!r} is of shape {list(tensor['shape'])}, "
+                    f"not {list(value.shape)}"
+                )
+            self._interpreter.set_tensor(tensor["index"], _quantized(value, tensor))
+        try:
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise UnfitError(f"LiteRT cannot run it: {_one_line(error)}") from error
+        return [_number(self._interpreter.get_tensor(t["index"]), t) for t in self._outputs]
+
+    def latency_ns(self) -> int:
+        """Return the time of one invocation, as it comes."""
+        begin = time.perf_counter_ns()
+        self._interpreter.invoke()
+        return time.perf_counter_ns() - begin
+
+
+def _quantized(value: npt.NDArray[Any], tensor: dict[str, Any]) -> npt.NDArray[Any]:
+    """Return a float value as an integer input holds it; another as it is."""
+    scale, zero = tensor["quantization"]
+    dtype = np.dtype(tensor["dtype"])
+    if value.dtype.kind != "f" or dtype.kind == "f" or not scale:
+        return value.astype(dtype)
+    limits = np.iinfo(dtype)
+    steps: npt.NDArray[Any] = np.clip(np.round(value / scale) + zero, limits.min, limits.max)
+    return steps.astype(dtype)
+
+
+def _number(value: npt.NDArray[Any], tensor: dict[str, Any]) -> npt.NDArray[np.float64]:
+    """Return what an integer output stands for; another as it is."""
+    scale, zero = tensor["quantization"]
+    number: npt.NDArray[np.float64] = value.astype(np.float64)
+    return (number - zero) * scale if value.dtype.kind in "iu" and scale else number
+
+
+def check_operators(file: TfliteFile) -> None:
+    """Refuse a file whose weights are not in it.
+
+    Raises
+    ------
+    UnfitError
+        The converter leaves variables that it cannot follow as operators, without an error; the
+        runtime then reads them as nothing, and every output is NaN.
+    """
+    if file.variable_operators:
+        raise UnfitError(
+            f"its weights were left in variables ({', '.join(file.variable_operators)}), which "
+            "LiteRT does not fill"
+        )
+
+
+def check_outputs(outputs: Sequence[Outputs]) -> None:
+    """Refuse outputs that are not finite.
+
+    Raises
+    ------
+    UnfitError
+        If any number in them is NaN or infinite.
+    """
+    if not all(np.isfinite(value).all() for example in outputs for value in example):
+        raise UnfitError("its outputs are not finite")
+
+
+def agreement(outputs: Sequence[Outputs], reference: Sequence[Outputs]) -> Agreement:
+    """Compare outputs with the reference's, example by example.
+
+    `rel_l2` is |a - r| / |r| over all numbers of all outputs, `cosine` the cosine of the angle
+    between them, `top1` the share of examples whose first output has its largest number at the
+    same place.
+    """
+    a, r = (np.concatenate([v.ravel() for e in group for v in e]) for group in (outputs, reference))
+    if a.shape != r.shape:
+        raise UnfitError(f"it has {a.size} outputs where the model itself has {r.size}")
+    difference = float(np.linalg.norm(a - r))
+    norms = float(np.linalg.norm(a)), float(np.linalg.norm(r))
+    return Agreement(
+        rel_l2=difference / norms[1] if norms[1] else (0.0 if difference == 0 else math.inf),
+        max_abs=float(np.abs(a - r).max(initial=0.0)),
+        cosine=float(a @ r) / (norms[0] * norms[1]) if all(norms) else math.nan,
+        top1=float(
+            np.mean(
+                [x[0].argmax() == y[0].argmax() for x, y in zip(outputs, reference, strict=True)]
+            )
+        ),
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,129 @@
+"""The artifact store: one folder an artifact, named by its key, there whole or not at all."""
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from suite.atomic import sync
+from suite.errors import UserError
+from suite.results.rows import ArtifactRow
+
+MODEL = "model.tflite"
+DESCRIPTION = "artifact.json"
+LOOK_EVERY_S = 0.2
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A built .tflite file and what is known of it."""
+
+    path: Path
+    row: ArtifactRow
+    rough_latency_ns: int
+    """One invocation on one thread, seen once while checking: for projections alone."""
+
+    @property
+    def key(self) -> str:
+        """The content address."""
+        return self.row.artifact_key
+
+
+class ArtifactStore:
+    """Artifacts by key, below one folder that any number of runs may share."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def at(cls, root: Path | str | None = None) -> Self:
+        """Return the store below `root`; by default the user's.
+
+        That is `$LITESWEEP_STORE`, or `litesweep/artifacts` in the user's folder for caches.
+        """
+        if root is None:
+            cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+            root = os.environ.get("LITESWEEP_STORE") or Path(cache) / "litesweep" / "artifacts"
+        return cls(Path(root).absolute())
+
+    def find(self, key: str) -> Artifact | None:
+        """Return the artifact of `key`, if it is there."""
+        folder = self._folder(key)
+        try:
+            said = json.loads((folder / DESCRIPTION).read_text())
+        except FileNotFoundError:
+            return None
+        return Artifact(
+            folder / MODEL, ArtifactRow(**said["row"]), rough_latency_ns=said["rough_latency_ns"]
+        )
+
+    @contextmanager
+    def building(self, key: str) -> Iterator[Path]:
+        """Give an empty folder to build `key` in; what is in it when the block ends is kept.
+
+        The block runs in one process at a time: whoever comes second should look with `find`
+        first. If it raises, or leaves no description, nothing of it is kept.
+
+        Raises
+        ------
+        UserError
+            If the store cannot be written to.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            (self.root / ".locks").mkdir(exist_ok=True)
+            lock = os.open(self.root / ".locks" / key, os.O_CREAT | os.O_RDWR, 0o666)
+        except OSError as error:
+            raise UserError(
+                f"The artifact store {str(self.root)!r} cannot be written to: {error.strerror}.",
+                "Give another folder with --store, or in $LITESWEEP_STORE.",
+            ) from error
+        scratch = self.root / f".building-{key}"
+        try:
+            _wait_for(lock)
+            shutil.rmtree(scratch, ignore_errors=True)  # of a builder that was killed
+            scratch.mkdir()
+            yield scratch
+            self._keep(key, scratch)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            os.close(lock)
+
+    def _keep(self, key: str, scratch: Path) -> None:
+        if not (scratch / DESCRIPTION).exists():
+            return
+        for path in scratch.iterdir():
+            sync(path)
+        folder = self._folder(key)
+        folder.parent.mkdir(exist_ok=True)
+        if not folder.exists():
+            scratch.rename(folder)
+            sync(folder.parent)
+
+    def _folder(self, key: str) -> Path:
+        return self.root / key[:2] / key
+
+
+def describe(folder: Path, row: ArtifactRow, rough_latency_ns: int) -> None:
+    """Write an artifact's description beside its file: the last thing that a builder does."""
+    said = {"row": asdict(row), "rough_latency_ns": rough_latency_ns}
+    (folder / DESCRIPTION).write_text(json.dumps(said, indent=1) + "\n")
+
+
+def _wait_for(lock: int) -> None:
+    # Not a blocking call: a thread in one cannot be interrupted.
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOOK_EVERY_S)
+        except OSError:
+            return  # a file system without locks: two may build the same, and one is kept
+        else:
+            return

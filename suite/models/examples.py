@@ -1,0 +1,91 @@
+"""Examples to put through a model: given in a file, or seeded noise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from suite.errors import UserError
+
+SEED = 0
+
+Example = list[npt.NDArray[np.generic]]
+"""One value of each input, in the model's order, with a batch dimension of 1."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """An input of a model: its shape without the batch dimension."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def seeded_examples(inputs: Sequence[InputSpec], count: int) -> list[Example]:
+    """Return `count` examples of seeded noise: floats within [0, 1), integers 0 or 1.
+
+    Whole numbers are indices more often than not, and 0 and 1 are within any table.
+    """
+    generator = np.random.default_rng(SEED)
+
+    def draw(spec: InputSpec) -> npt.NDArray[np.generic]:
+        shape, dtype = (1, *spec.shape), np.dtype(spec.dtype)
+        if dtype.kind == "f":
+            return generator.random(shape, dtype=np.float32).astype(dtype)
+        return generator.integers(0, 2, shape).astype(dtype)
+
+    return [[draw(spec) for spec in inputs] for _ in range(count)]
+
+
+def given_examples(path: Path, inputs: Sequence[InputSpec], count: int) -> list[Example]:
+    """Return up to `count` examples from an .npy or .npz file.
+
+    An .npz has an array for each input, by its name or, if no name fits, in order; the first
+    dimension is the example.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read or its arrays do not fit the model's inputs.
+    """
+    arrays = _arrays(path, inputs)
+    for spec, array in zip(inputs, arrays, strict=True):
+        if array.shape[1:] != spec.shape or not len(array):
+            raise UserError(
+                f"The data in {str(path)!r} are of shape {array.shape}; the model's input "
+                f"{spec.name!r} needs (examples, {', '.join(map(str, spec.shape))}).",
+                "Save them so, or set input_shape.",
+            )
+    length = min(count, *(len(array) for array in arrays))
+    return [
+        [array[i : i + 1].astype(spec.dtype) for spec, array in zip(inputs, arrays, strict=True)]
+        for i in range(length)
+    ]
+
+
+def _arrays(path: Path, inputs: Sequence[InputSpec]) -> list[npt.NDArray[np.generic]]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            found = {"": loaded}
+        else:
+            with loaded:
+                found = {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise UserError(
+            f"The data in {str(path)!r} cannot be read: {error}.",
+            "Save numeric arrays with numpy.save or numpy.savez.",
+        ) from error
+    names = [spec.name for spec in inputs]
+    if set(names) <= found.keys():
+        return [found[name] for name in names]
+    if len(found) < len(inputs):
+        raise UserError(
+            f"The data in {str(path)!r} have {len(found)} arrays for {len(inputs)} inputs "
+            f"({', '.join(names)}).",
+            "Save one array for each input with numpy.savez.",
+        )
+    return list(found.values())[: len(inputs)]

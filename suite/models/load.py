@@ -1,0 +1,231 @@
+"""Loading a model with TensorFlow; imported by the process that builds an artifact and no other."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from suite.errors import UserError
+from suite.models.applications import INPUT_SIDE
+from suite.models.examples import Example, InputSpec
+from suite.models.source import APPLICATION, Source
+from suite.sweep import ModelSpec
+
+Outputs = list[npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model as one function of its inputs, whatever it came as."""
+
+    inputs: tuple[InputSpec, ...]
+    function: Any
+    """A concrete function with the batch dimension open, where the model leaves it open."""
+    owner: Any
+    """Keeps the variables alive, and tells the converter of them."""
+
+    def run(self, example: Example) -> Outputs:
+        """Return the model's own outputs, flattened."""
+        outputs = self.function(*[tf.constant(value) for value in example])
+        return [value.numpy() for value in tf.nest.flatten(outputs)]
+
+
+def load_model(name: str, spec: ModelSpec, source: Source) -> LoadedModel:
+    """Load a model from anything but a .tflite file.
+
+    Raises
+    ------
+    UserError
+        If the source cannot be used, whatever is to be made of it.
+    """
+    if source.kind == "saved-model":
+        return _saved_model(name, spec, source)
+    try:
+        model = _application(spec, source) if source.kind == "keras-application" else _file(source)
+    except Exception as error:
+        raise UserError(
+            f"The model {name!r} ({spec.source}, weights {spec.weights}) cannot be loaded: "
+            f"{first_line(error)}.",
+            _KERAS_HINT if source.kind == "keras-application" else "Save it again with Keras 3.",
+        ) from error
+    return _from_keras(name, spec, model)
+
+
+_KERAS_HINT = (
+    "weights = 'seed:0' needs no download; a weights file must fit the application, and "
+    "input_shape what it takes."
+)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text that says something, at a bearable length."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text.rstrip(".")[:300]
+
+
+def _application(spec: ModelSpec, source: Source) -> Any:
+    application = spec.source.removeprefix(APPLICATION)
+    side = INPUT_SIDE[application]
+    weights: str | None = None
+    if source.weights_path:
+        weights = str(source.weights_path)
+    elif spec.weights == "imagenet":
+        weights = "imagenet"
+    else:
+        tf.keras.utils.set_random_seed(int(str(spec.weights).removeprefix("seed:")))
+    make = getattr(tf.keras.applications, application)
+    # Given even where it is the default: without it MobileNetV3 leaves the image's size open.
+    return make(weights=weights, input_shape=spec.input_shape or (side, side, 3))
+
+
+def _file(source: Source) -> Any:
+    return tf.keras.models.load_model(str(source.path), compile=False)
+
+
+def _from_keras(name: str, spec: ModelSpec, model: Any) -> LoadedModel:
+    if not getattr(model, "inputs", None):
+        if spec.input_shape is None:
+            raise UserError(
+                f"The model {name!r} does not say what shape its input has.",
+                f"Set input_shape under [models.{name}].",
+            )
+        model(tf.zeros((1, *spec.input_shape)))
+        inputs = [InputSpec("input", spec.input_shape, "float32")]
+    else:
+        shapes = [_closed(name, spec, t.shape[1:], len(model.inputs)) for t in model.inputs]
+        inputs = [
+            InputSpec(tensor.name, shape, tf.as_dtype(tensor.dtype).name)
+            for tensor, shape in zip(model.inputs, shapes, strict=True)
+        ]
+
+    def call(*values: Any) -> Any:
+        return model(values[0] if len(values) == 1 else list(values), training=False)
+
+    return _traced(call, inputs, model)
+
+
+def _traced(
+    call: Callable[..., Any], inputs: Sequence[InputSpec], kept: Any, batch: int | None = None
+) -> LoadedModel:
+    specs = [
+        tf.TensorSpec((batch, *spec.shape), spec.dtype, name=_argument(spec.name))
+        for spec in inputs
+    ]
+    function = tf.function(call).get_concrete_function(*specs)
+    # The converter finds variables by following attributes from an owner. A Keras 3 model hides its
+    # own from it, and they would be left as operators that yield NaN: so they are laid open.
+    owner = tf.Module()
+    owner.captured = [kept, *function.graph.variables]
+    return LoadedModel(tuple(inputs), function, owner)
+
+
+def _argument(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name.partition(":")[0]) or "input"
+
+
+def _closed(
+    name: str, spec: ModelSpec, shape: Sequence[int | None], inputs: int
+) -> tuple[int, ...]:
+    """Return an input's shape with the dimensions that the model leaves open filled in."""
+    shape = tuple(shape)
+    given = spec.input_shape if inputs == 1 else None
+    if given is not None:
+        fits = len(given) == len(shape) and all(
+            open_ is None or open_ == size for open_, size in zip(shape, given, strict=True)
+        )
+        if not fits:
+            raise UserError(
+                f"The model {name!r} takes inputs of shape {_written(shape)}, not {list(given)}.",
+                f"Change input_shape under [models.{name}], or leave it away.",
+            )
+        return given
+    if None in shape:
+        hint = "Set input_shape" if inputs == 1 else "Save it with fixed shapes: it has several"
+        raise UserError(
+            f"The model {name!r} leaves dimensions of its input open: {_written(shape)}.",
+            f"{hint} under [models.{name}]." if inputs == 1 else f"{hint} inputs.",
+        )
+    return tuple(int(size) for size in shape if size is not None)
+
+
+def _written(shape: Sequence[int | None]) -> str:
+    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
+
+
+def _saved_model(name: str, spec: ModelSpec, source: Source) -> LoadedModel:
+    try:
+        loaded = tf.saved_model.load(str(source.path))
+    except Exception as error:
+        raise UserError(
+            f"The SavedModel {str(source.path)!r} cannot be loaded: {first_line(error)}.",
+            "Save it again with TensorFlow 2.",
+        ) from error
+    function = _signature(name, spec, loaded) or _restored_function(name, loaded)
+    # A restored function is called as it was traced: tensors where it had tensors, and otherwise
+    # the same constants (training=False, None) again.
+    structure = function.structured_input_signature
+    leaves = tf.nest.flatten(structure)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, tf.TypeSpec)]
+    if not tensors or any(leaf.shape.rank in (None, 0) for leaf in tensors):
+        raise UserError(
+            f"The SavedModel of {name!r} does not say what shape its inputs have.",
+            "Save it with a signature that does.",
+        )
+    shapes = [_closed(name, spec, leaf.shape[1:], len(tensors)) for leaf in tensors]
+    inputs = [
+        InputSpec(leaf.name or f"input_{number}", shape, leaf.dtype.name)
+        for number, (leaf, shape) in enumerate(zip(tensors, shapes, strict=True))
+    ]
+
+    def call(*values: Any) -> Any:
+        waiting = iter(values)
+        filled = [next(waiting) if isinstance(x, tf.TypeSpec) else x for x in leaves]
+        args, kwargs = tf.nest.pack_sequence_as(structure, filled)
+        return function(*args, **kwargs)
+
+    batches = {leaf.shape[0] for leaf in tensors}
+    return _traced(call, inputs, loaded, batches.pop() if len(batches) == 1 else 1)
+
+
+def _signature(name: str, spec: ModelSpec, loaded: Any) -> Any:
+    """Return the signature to use; none where the SavedModel has none."""
+    signatures = dict(loaded.signatures)
+    if spec.signature is not None:
+        if spec.signature not in signatures:
+            raise UserError(
+                f"The SavedModel of {name!r} has no signature {spec.signature!r}.",
+                f"It has: {', '.join(signatures) or 'none; leave the key away'}.",
+            )
+        return signatures[spec.signature]
+    if len(signatures) > 1 and "serving_default" not in signatures:
+        raise UserError(
+            f"The SavedModel of {name!r} has several signatures: {', '.join(signatures)}.",
+            f"Choose one with signature under [models.{name}].",
+        )
+    return signatures.get("serving_default") or next(iter(signatures.values()), None)
+
+
+def _restored_function(name: str, loaded: Any) -> Any:
+    """Return a traced function of a SavedModel without signatures.
+
+    This is what the converter itself refuses ("Only support at least one signature key."): the
+    functions are there, only their entry in the signature map is not.
+    """
+    candidates = {
+        attribute: getattr(loaded, attribute)
+        for attribute in ("__call__", "serve", "call", "predict", *sorted(vars(loaded)))
+        if getattr(getattr(loaded, attribute, None), "concrete_functions", None)
+    }
+    if not candidates:
+        raise UserError(
+            f"The SavedModel of {name!r} has no signature and no traced function: nothing in it "
+            "can be run, and it cannot be recovered.",
+            "Save it again with tf.saved_model.save(model, folder, signatures=...).",
+        )
+    functions = next(iter(candidates.values())).concrete_functions
+    # A Keras model is traced with and without training; inference is what has no training=True.
+    return min(functions, key=lambda f: True in tf.nest.flatten(f.structured_input_signature))

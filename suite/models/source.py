@@ -1,0 +1,122 @@
+"""Finding a model: what its `source` names, and the identity of what is there."""
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from suite.errors import UserError, nearest
+from suite.models.applications import INPUT_SIDE
+from suite.models.tflite_file import read_tflite
+from suite.sweep import ModelSpec
+
+APPLICATION = "keras:"
+KINDS = "a .keras file, a SavedModel folder or a .tflite file"
+
+SourceKind = Literal["keras-application", "keras-file", "saved-model", "tflite"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model that is there."""
+
+    kind: SourceKind
+    declared: str
+    """As it stands in the sweep."""
+    path: Path | None
+    """Absolute; none for a Keras application."""
+    digest: str
+    """Identity: the SHA-256 of the content, or the application's name."""
+    own_quantization: str
+    """What the model comes with: "float32", or what a ready .tflite holds."""
+    weights_path: Path | None = None
+    weights_digest: str = ""
+    data_path: Path | None = None
+    data_digest: str = ""
+
+
+def resolve_source(name: str, spec: ModelSpec, folder: Path) -> Source:
+    """Find the model `name` that `spec` declares; relative paths start from `folder`.
+
+    Raises
+    ------
+    UserError
+        If it is not there, is of no known kind, or cannot be read.
+    """
+    where = f"[models.{name}]"
+    weights_path = None
+    if spec.weights and spec.weights != "imagenet" and not spec.weights.startswith("seed:"):
+        weights_path = _file(f"{where} weights", spec.weights, folder)
+    data_path = _file(f"{where} data", spec.data, folder) if spec.data else None
+    kind, path, digest, quantization = _locate(where, spec.source, folder)
+    return Source(
+        kind=kind,
+        declared=spec.source,
+        path=path,
+        digest=digest,
+        own_quantization=quantization,
+        weights_path=weights_path,
+        weights_digest=_sha256(weights_path) if weights_path else "",
+        data_path=data_path,
+        data_digest=_sha256(data_path) if data_path else "",
+    )
+
+
+def _locate(where: str, declared: str, folder: Path) -> tuple[SourceKind, Path | None, str, str]:
+    if declared.startswith(APPLICATION):
+        application = declared.removeprefix(APPLICATION)
+        if application not in INPUT_SIDE:
+            raise UserError(
+                f"{where} source: Keras has no application {application!r}.",
+                nearest(application, INPUT_SIDE),
+            )
+        return "keras-application", None, declared, "float32"
+    path = (folder / declared).resolve()
+    if path.is_dir():
+        if not (path / "saved_model.pb").is_file():
+            raise UserError(
+                f"{where} source: the folder {str(path)!r} is no SavedModel: "
+                "it has no saved_model.pb.",
+                f"Give {KINDS}.",
+            )
+        return "saved-model", path, _folder_sha256(path), "float32"
+    path = _file(f"{where} source", declared, folder)
+    if path.suffix == ".tflite":
+        return "tflite", path, _sha256(path), read_tflite(path).quantization
+    if path.suffix == ".keras":
+        if not zipfile.is_zipfile(path):
+            raise UserError(
+                f"{where} source: {str(path)!r} is truncated or no .keras file.",
+                "Save the model again with model.save(...).",
+            )
+        return "keras-file", path, _sha256(path), "float32"
+    raise UserError(f"{where} source: {str(path)!r} is no model that is known.", f"Give {KINDS}.")
+
+
+def _file(where: str, declared: str, folder: Path) -> Path:
+    path = (folder / declared).resolve()
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:  # a name that no file system takes
+        raise UserError(f"{where}: {declared[:60]!r} will not do: {error.strerror}.") from error
+    raise UserError(
+        f"{where}: there is no file {str(path)!r}.",
+        "Paths are relative to the sweep's file; a Keras application is 'keras:ResNet50'.",
+    )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+
+
+def _folder_sha256(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{_sha256(path)}\n".encode())
+    return digest.hexdigest()
