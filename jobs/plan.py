@@ -1,5 +1,6 @@
 """The plan of a run: all that its jobs need to know, in one file."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,12 +71,13 @@ class Plan:
 
     def write(self, path: Path) -> None:
         """Write the plan as JSON, whole or not at all."""
-        write_whole(path, _PLAN.dump_json(self, indent=1) + b"\n")
+        # Not pydantic's own JSON, which turns NaN (no reference to compare with) into null.
+        write_whole(path, json.dumps(_PLAN.dump_python(self, mode="json"), indent=1) + "\n")
 
     @staticmethod
     def read(path: Path) -> "Plan":
         """Read a plan that `write` wrote."""
-        return _PLAN.validate_json(path.read_bytes())
+        return _PLAN.validate_python(json.loads(path.read_text()))
 
 
 _PLAN = TypeAdapter(Plan)

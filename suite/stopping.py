@@ -3,19 +3,12 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from suite.intervals import relative_half_width
 from suite.results.rows import TrialRow
 from suite.sweep import Measure
 
 GIVE_UP_AFTER = 2
 """A cell whose first trials all fail is given up after this many."""
-
-
-def trial_median_ns(trial: TrialRow) -> float:
-    """Return the median of a trial's samples after the warm-up, in ns."""
-    return float(np.median(trial.latency_ns[trial.warmup_count :]))
 
 
 def finished(trials: Sequence[TrialRow], measure: Measure) -> bool:
@@ -46,5 +39,5 @@ def trials_wanted(trials: Sequence[TrialRow], measure: Measure) -> int:
 
 
 def _half_width(trials: Sequence[TrialRow]) -> float:
-    half_width = relative_half_width([trial_median_ns(trial) for trial in trials])
+    half_width = relative_half_width([trial.median_ns for trial in trials])
     return half_width if math.isfinite(half_width) else math.inf

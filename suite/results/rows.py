@@ -218,6 +218,12 @@ class TrialRow:
     """Samples in order of execution, warm-up included; each is the time of one invocation, on
     average over `inner_loops`."""
 
+    @property
+    def median_ns(self) -> float:
+        """Median of the samples after the warm-up, in ns; NaN if there are none."""
+        kept = self.latency_ns[self.warmup_count :]
+        return float(np.median(kept)) if len(kept) else float("nan")
+
 
 @dataclass(frozen=True)
 class Results:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from suite.artifacts.store import Artifact
-from suite.stopping import trial_median_ns
 from suite.topology import granted_cpus
 from suite.trial.launch import TrialName, run_trial
 from suite.trial.protocol import TrialRequest
@@ -23,7 +22,7 @@ def ours_ns(artifact: Artifact) -> float:
     trial = run_trial(TrialName("bench", "bench", "bench", 0, 0), request, timeout_s=120)
     if trial.status != "ok":
         raise RuntimeError(trial.error)
-    return trial_median_ns(trial)
+    return trial.median_ns
 
 
 def theirs_ns(artifact: Artifact) -> float:

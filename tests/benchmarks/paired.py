@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from suite.intervals import log_t_interval
+from suite.intervals import geometric_mean
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Finding:
     @classmethod
     def of(cls, what: str, wanted: str, ratios: list[float]) -> "Finding":
         """Summarise ratios of pairs: geometric mean and 95 % t interval on their logs."""
-        interval = log_t_interval(ratios)
-        return cls(what, interval.estimate, interval.low, interval.high, wanted, len(ratios))
+        found = geometric_mean(ratios)
+        bounds = (float(found.estimate), float(found.low), float(found.high))
+        return cls(what, *bounds, wanted, len(ratios))
 
 
 def ratios_in_turn(a: Callable[[], float], b: Callable[[], float], pairs: int) -> list[float]:

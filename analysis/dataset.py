@@ -1,0 +1,274 @@
+"""Results as an xarray Dataset over the sweep's axes."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from analysis.verdict import Judgement, judge
+from suite.errors import UserError, nearest
+from suite.intervals import median
+from suite.results.read import read_results
+from suite.results.rows import CellRow, Results, TrialRow
+
+RESULTS_FILE = "results.h5"
+
+TRIAL_VARIABLES = {
+    "load_ns": "ns",
+    "first_invocation_ns": "ns",
+    "process_wall_ns": "ns",
+    "warmup_count": "1",
+    "effective_parallelism": "1",
+    "threads_seen": "1",
+    "start_unix_ns": "nanoseconds since 1970-01-01",
+}
+"""What is taken over for each trial as it stands, with its unit."""
+
+ARTIFACT_VARIABLES = {
+    "artifact_bytes": "byte",
+    "artifact_compressed_bytes": "byte",
+    "error_rel_l2": "1",
+    "error_max_abs": "1",
+    "error_cosine": "1",
+    "top1_agreement": "1",
+}
+
+
+def open_results(path: Path | str) -> xr.Dataset:
+    """Open the results of a run.
+
+    Parameters
+    ----------
+    path
+        A run's folder, or a file of results.
+
+    Returns
+    -------
+    xarray.Dataset
+        A dimension for each axis of the sweep (`model`, `quantization`, `threads`, `cpu_type`),
+        then `node` (host names, numbered where two share one) and `trial` (rounds).
+
+        Over the axes: `median_ns` with `ci_low_ns` and `ci_high_ns` (median of the trials'
+        medians and its 95 % interval, see `suite.intervals.median`), `trials` (how many entered),
+        `status` ("ok", "failed", "missing"; "" where the sweep has no such cell), `verdict`
+        (reasons not to trust it, separated by blanks; empty is valid), `error`, `cell_id`,
+        `peak_rss_bytes` (the largest of any trial), and the artifact's size and error.
+
+        Over the axes, `node` and `trial`: `trial_median_ns` and what else is known of a trial;
+        NaN where there is none.
+
+        Attributes: the run's provenance.
+
+    Raises
+    ------
+    UserError
+        If there are no results, or they cannot be read.
+    """
+    results = read_results(results_file(path))
+    axes = _coordinates(results)
+    nodes = _node_names(results)
+    rounds = max((trial.round + 1 for trial in results.trials), default=0)
+    shape = tuple(len(values) for values in axes.values())
+    variables = _empty(tuple(axes), shape, len(nodes), rounds)
+    artifacts = {row.artifact_key: row for row in results.artifacts}
+    trials = _by_cell(results)
+    precision = float(results.provenance.get("precision", "inf"))
+    node_place = {node_id: place for place, node_id in enumerate(nodes)}
+    for cell in results.cells:
+        place = tuple(axes[axis].index(value) for axis, value in cell.axes.items())
+        measured = trials.get(cell.cell_id, [])
+        _fill_cell(variables, place, cell, judge(cell, measured, precision))
+        if artifact := artifacts.get(cell.artifact_key):
+            for name in ARTIFACT_VARIABLES:
+                variables[name].values[place] = getattr(artifact, name)
+        for trial in measured:
+            if trial.status == "ok":
+                _fill_trial(variables, (*place, node_place[trial.node_id], trial.round), trial)
+    return xr.Dataset(
+        variables,
+        coords={**axes, "node": list(nodes.values()), "trial": np.arange(rounds)},
+        attrs=dict(results.provenance),
+    )
+
+
+def samples(path: Path | str, *, warm_up: bool = False, **axes: Any) -> xr.DataArray:
+    """Return the raw latencies of the cells that `axes` select, in ns, in order of execution.
+
+    Parameters
+    ----------
+    path
+        A run's folder, or a file of results.
+    warm_up
+        Whether samples that the warm-up rule cut off are among them.
+    **axes
+        Values on the sweep's axes, as `model="resnet50", threads=1`.
+
+    Returns
+    -------
+    xarray.DataArray
+        Along `sample`, with the coordinates `trial_id`, `node`, `round`, `invocation` (the
+        sample's place in its trial, warm-up counted) and one for each axis.
+
+    Raises
+    ------
+    UserError
+        If there are no results, no such axis, or no such cell.
+    """
+    results = read_results(results_file(path))
+    cells = {cell.cell_id: cell for cell in _selected(results, axes)}
+    hosts = _node_names(results)
+    parts: list[Any] = []
+    names = ("trial_id", "node", "round", "invocation", *_axis_names(results))
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for trial in results.trials:
+        if trial.cell_id not in cells:
+            continue
+        cut = 0 if warm_up else trial.warmup_count
+        kept = trial.latency_ns[cut:]
+        parts.append(kept)
+        described = {
+            "trial_id": trial.trial_id,
+            "node": hosts[trial.node_id],
+            "round": trial.round,
+            **cells[trial.cell_id].axes,
+        }
+        for name, value in described.items():
+            columns[name].append(np.full(len(kept), value))
+        columns["invocation"].append(np.arange(cut, cut + len(kept)))
+    return xr.DataArray(
+        np.concatenate([np.empty(0, "u8"), *parts]),
+        dims="sample",
+        coords={
+            name: ("sample", np.concatenate(values) if values else [])
+            for name, values in columns.items()
+        },
+        name="latency_ns",
+        attrs={"units": "ns"},
+    )
+
+
+def results_file(path: Path | str) -> Path:
+    """Return the file of results that `path` names: itself, or the one in a run's folder."""
+    path = Path(path)
+    if path.is_dir():
+        if not (path / RESULTS_FILE).exists():
+            raise UserError(
+                f"The folder {str(path)!r} has no {RESULTS_FILE}.",
+                "Give the folder of a run that has measured something.",
+            )
+        return path / RESULTS_FILE
+    return path
+
+
+def _axis_names(results: Results) -> tuple[str, ...]:
+    return tuple(results.cells[0].axes) if results.cells else ()
+
+
+def _coordinates(results: Results) -> dict[str, list[Any]]:
+    """Return each axis's values: numbers ascending, text in the sweep's own order."""
+    declared = tomllib.loads(results.provenance.get("sweep", "")).get("axes", {})
+
+    def rank(axis: str, value: Any) -> tuple[int, Any]:
+        order = declared.get(axis, [])
+        known = isinstance(value, str) and value in order
+        return (order.index(value), "") if known else (len(order), value)
+
+    return {
+        axis: sorted(
+            {cell.axes[axis] for cell in results.cells}, key=lambda value: rank(axis, value)
+        )
+        for axis in _axis_names(results)
+    }
+
+
+def _node_names(results: Results) -> dict[str, str]:
+    """Return a name for each node: its host name, with a number where two nodes share one."""
+    names: dict[str, str] = {}
+    for node in results.nodes:
+        twins = sum(name.partition("#")[0] == node.host for name in names.values())
+        names[node.node_id] = f"{node.host}#{twins + 1}" if twins else node.host
+    return names
+
+
+def _by_cell(results: Results) -> dict[str, list[TrialRow]]:
+    trials: dict[str, list[TrialRow]] = {}
+    for trial in results.trials:
+        trials.setdefault(trial.cell_id, []).append(trial)
+    return trials
+
+
+def _selected(results: Results, axes: dict[str, Any]) -> list[CellRow]:
+    for axis, value in axes.items():
+        if axis not in _axis_names(results):
+            raise UserError(f"There is no axis {axis!r}.", nearest(axis, _axis_names(results)))
+        known = sorted({cell.axes[axis] for cell in results.cells})
+        if value not in known:
+            raise UserError(
+                f"There is no {axis} {value!r} in these results.",
+                nearest(str(value), tuple(map(str, known))),
+            )
+    return [
+        cell
+        for cell in results.cells
+        if all(cell.axes[axis] == value for axis, value in axes.items())
+    ]
+
+
+def _empty(
+    axes: tuple[str, ...], shape: tuple[int, ...], nodes: int, rounds: int
+) -> dict[str, xr.Variable]:
+    """Return the Dataset's variables with nothing in them."""
+
+    def numbers(units: str) -> xr.Variable:
+        return xr.Variable(axes, np.full(shape, np.nan), {"units": units})
+
+    def text() -> xr.Variable:
+        return xr.Variable(axes, np.full(shape, "", dtype=object))
+
+    def by_trial(units: str) -> xr.Variable:
+        values = np.full((*shape, nodes, rounds), np.nan)
+        return xr.Variable((*axes, "node", "trial"), values, {"units": units})
+
+    return {
+        "median_ns": numbers("ns"),
+        "ci_low_ns": numbers("ns"),
+        "ci_high_ns": numbers("ns"),
+        "trials": xr.Variable(axes, np.zeros(shape, dtype=np.int64), {"units": "1"}),
+        "status": text(),
+        "verdict": text(),
+        "error": text(),
+        "cell_id": text(),
+        "peak_rss_bytes": numbers("byte"),
+        **{name: numbers(units) for name, units in ARTIFACT_VARIABLES.items()},
+        "trial_median_ns": by_trial("ns"),
+        "trial_peak_rss_bytes": by_trial("byte"),
+        **{name: by_trial(units) for name, units in TRIAL_VARIABLES.items()},
+    }
+
+
+def _fill_cell(
+    variables: dict[str, xr.Variable], place: tuple[int, ...], cell: CellRow, judgement: Judgement
+) -> None:
+    estimate = median([trial.median_ns for trial in judgement.counted] or [np.nan])
+    found = {
+        "median_ns": estimate.estimate,
+        "ci_low_ns": estimate.low,
+        "ci_high_ns": estimate.high,
+        "trials": len(judgement.counted),
+        "status": judgement.status,
+        "verdict": " ".join(judgement.reasons),
+        "error": judgement.error,
+        "cell_id": cell.cell_id,
+        "peak_rss_bytes": max((t.peak_rss_bytes for t in judgement.counted), default=np.nan),
+    }
+    for name, value in found.items():
+        variables[name].values[place] = value
+
+
+def _fill_trial(variables: dict[str, xr.Variable], place: tuple[int, ...], trial: TrialRow) -> None:
+    variables["trial_median_ns"].values[place] = trial.median_ns
+    variables["trial_peak_rss_bytes"].values[place] = trial.peak_rss_bytes
+    for name in TRIAL_VARIABLES:
+        variables[name].values[place] = getattr(trial, name)
