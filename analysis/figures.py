@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis.speedup import speedup
+from analysis.speedups import speedup
 
 # Okabe and Ito's colours, which the colour-blind can tell apart (jfly.uni-koeln.de/color).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -189,4 +189,6 @@ def _legend(
 
 
 def _label(axis: str, value: Any) -> str:
-    return f"{value} thread{'s' * (value > 1)}" if axis == "threads" else str(value)
+    if axis == "threads":
+        return "1 thread" if value == 1 else f"{value} threads"
+    return str(value)

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.speedup import speedup
+from analysis.speedups import speedup
 
 RATIOS: dict[str, dict[str, Any]] = {
     "speedup_threads": {"threads": 1},

@@ -1,6 +1,8 @@
 """Where a sweep runs: plan, run folder, executors, and the command line."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from suite.lazy import lazy
 
 if TYPE_CHECKING:
     from jobs.previews import preview
@@ -8,11 +10,5 @@ if TYPE_CHECKING:
 
 __all__ = ["preview", "run"]
 
-
-def __getattr__(name: str) -> Any:
-    # On demand: `litesweep show` must work where submitit and pydantic are not installed.
-    if name not in __all__:
-        raise AttributeError(f"module 'jobs' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"jobs.{name}s"), name)
+# On demand: `litesweep show` must work where submitit and pydantic are not installed.
+__getattr__ = lazy(__name__, {"preview": "previews", "run": "runs"})

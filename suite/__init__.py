@@ -4,7 +4,9 @@ The names below are loaded when they are asked for: the process that is timed im
 this package, and must not pay for the rest of it.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from suite.lazy import lazy
 
 if TYPE_CHECKING:
     from suite.cells import Cell
@@ -13,12 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Axes", "Cell", "Measure", "ModelSpec", "Points", "Sweep", "UserError"]
 
-_HOMES = {"Cell": "suite.cells", "UserError": "suite.errors"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'suite' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOMES.get(name, "suite.sweep")), name)
+__getattr__ = lazy(
+    __name__, {**dict.fromkeys(__all__, "sweep"), "Cell": "cells", "UserError": "errors"}
+)

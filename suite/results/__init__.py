@@ -3,7 +3,9 @@
 The names below are loaded when they are asked for: who needs the rows alone does not pay for HDF5.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from suite.lazy import lazy
 
 if TYPE_CHECKING:
     from suite.results.read import read_results
@@ -21,12 +23,6 @@ __all__ = [
     "write_results",
 ]
 
-_HOMES = {"read_results": "read", "write_results": "write"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'suite.results' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"suite.results.{_HOMES.get(name, 'rows')}"), name)
+__getattr__ = lazy(
+    __name__, {**dict.fromkeys(__all__, "rows"), "read_results": "read", "write_results": "write"}
+)

@@ -1,0 +1,5 @@
+"""`python -m jobs` is `litesweep`."""
+
+from jobs.cli import main
+
+main()
