@@ -108,7 +108,7 @@ class Phase:
         left_s = said["seconds_left"]
         self.draw(
             elapsed_s / max(1e-9, elapsed_s + left_s),
-            f"{said['cells_done']} of {said['cells']} cells done, round {said['round'] + 1}, "
+            f"{said['cells_done']} of {said['cells']} cells done, trial {said['trials'] + 1}, "
             f"now {said['now']}, about {duration(left_s)} left",
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 MEDIAN_TOLERANCE = 0.02
 SPREAD_FACTOR = 3.0
+LEAST_SPREAD_SAMPLES = 5
 LEAST_WINDOW_NS = 20_000_000
 SLOW_NS = 250_000_000
 
@@ -16,14 +17,15 @@ def window_size(latency_ns: int) -> int:
     """
     if latency_ns > SLOW_NS:
         return 2
-    return min(500, max(5, -(-LEAST_WINDOW_NS // max(1, latency_ns))))
+    return min(500, max(LEAST_SPREAD_SAMPLES, -(-LEAST_WINDOW_NS // max(1, latency_ns))))
 
 
 def windows_agree(earlier: Sequence[int], later: Sequence[int]) -> bool:
     """Say whether two adjacent windows of latencies look like one steady state.
 
     Their medians differ by less than 2 % or by less than the windows' own spread, and neither
-    spread is more than three times the other (spreads below 2 % of the median count as equal).
+    spread is more than three times the other (spreads below 2 % of the median count as equal, and
+    windows of fewer than 5 samples have none to speak of).
     A variant of the rule of Georges, Buytaert and Eeckhout (OOPSLA'07, doi 10.1145/1297027.1297033)
     on robust statistics: one spike must neither end nor prolong the warm-up.
 
@@ -34,6 +36,8 @@ def windows_agree(earlier: Sequence[int], later: Sequence[int]) -> bool:
     """
     a, b = _median(earlier), _median(later)
     floor = MEDIAN_TOLERANCE * min(a, b)
+    if min(len(earlier), len(later)) < LEAST_SPREAD_SAMPLES:
+        return abs(a - b) <= floor
     spread_a = max(floor, _median([abs(x - a) for x in earlier]))
     spread_b = max(floor, _median([abs(x - b) for x in later]))
     if max(spread_a, spread_b) > SPREAD_FACTOR * min(spread_a, spread_b):

@@ -44,3 +44,8 @@ def test_windows_cover_time_for_quick_models_and_stay_small_for_slow_ones() -> N
     assert window_size(70_000_000) == 5
     assert window_size(1_300_000_000) == 2
     assert window_size(1) == 500
+
+
+def test_two_samples_have_a_median_and_no_spread() -> None:
+    assert windows_agree([1000, 1010], [1005, 1001])
+    assert not windows_agree([1000, 1100], [1100, 1200])
