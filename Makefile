@@ -28,7 +28,7 @@ $(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python
 setup: $(VENV)/.demo
 demo: $(VENV)/.demo
 	$(BIN)/litesweep run jobs/examples/resnet50-demo.toml --out runs/demo
-	$(BIN)/litesweep figures runs/demo
+	@[ runs/demo/figures/speedup.png -nt runs/demo/results.h5 ] || $(BIN)/litesweep figures runs/demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest

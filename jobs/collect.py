@@ -14,14 +14,24 @@ from suite.results.write import write_results
 def collect(folder: RunFolder) -> None:
     """Write the run's `results.h5` from what its jobs have left; it can be repeated at any time."""
     plan = Plan.read(folder.plan_file)
+    left = [_left_by(folder, index) for index in range(len(plan.slices))]
+    if all(holds_all(folder.results_file, file) for file in (folder.plan_file, *left) if file):
+        return
     parts = [plan.results()]
-    for index in range(len(plan.slices)):
-        shard, journal = folder.shard(index), folder.journal(index)
-        if journal.exists() and not _is_newer(shard, journal):
+    for index, file in enumerate(left):
+        if file == folder.shard(index):
+            parts.append(read_results(file))
+        elif file:
             parts.append(journal_results(folder, plan, index))
-        elif shard.exists():
-            parts.append(read_results(shard))
     write_results(folder.results_file, merge(parts))
+
+
+def _left_by(folder: RunFolder, index: int) -> Path | None:
+    """Return what the slice's job has left: its shard, or its journal if the job died before."""
+    shard, journal = folder.shard(index), folder.journal(index)
+    if holds_all(shard, journal):
+        return shard
+    return journal if journal.exists() else None
 
 
 def journal_results(folder: RunFolder, plan: Plan, index: int) -> Results:
@@ -38,6 +48,8 @@ def journal_results(folder: RunFolder, plan: Plan, index: int) -> Results:
     )
 
 
-def _is_newer(shard: Path, journal: Path) -> bool:
-    """Say whether the shard was written after the journal's last record, and so holds them all."""
-    return shard.exists() and shard.stat().st_mtime_ns >= journal.stat().st_mtime_ns
+def holds_all(made: Path, of: Path) -> bool:
+    """Say whether `made` is there and was written after the last change of what it was made of."""
+    if not made.exists():
+        return False
+    return not of.exists() or made.stat().st_mtime_ns >= of.stat().st_mtime_ns

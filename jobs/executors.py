@@ -1,6 +1,10 @@
 """Where jobs run: submitit's executors, and how each is kept from surprising the user."""
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import submitit
@@ -26,7 +30,8 @@ def run_job(folder: RunFolder, index: int, executor: ExecutorName) -> Outcome:
     """
     submitter = submitit.AutoExecutor(folder=folder.logs / "submitit", cluster=executor)
     submitter.update_parameters(name="litesweep", timeout_min=NO_LIMIT_MIN)
-    job = submitter.submit(measure_slice, str(folder.path), index)
+    with _stderr_in(folder.logs / "executor.log"):
+        job = submitter.submit(measure_slice, str(folder.path), index)
     try:
         while not job.done():
             time.sleep(POLL_S)
@@ -38,6 +43,23 @@ def run_job(folder: RunFolder, index: int, executor: ExecutorName) -> Outcome:
     except (FailedJobError, UncompletedJobError) as error:
         return Outcome(fault=str(error))
     return outcome
+
+
+@contextmanager
+def _stderr_in(log: Path) -> Iterator[None]:
+    """Give what is started in the block `log` for its standard error.
+
+    submitit's local executor hands ours to the process that watches over the job, and Ctrl-C would
+    have that one print a traceback in the user's face.
+    """
+    ours, theirs = os.dup(2), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(theirs, 2)
+    try:
+        yield
+    finally:
+        os.dup2(ours, 2)
+        os.close(ours)
+        os.close(theirs)
 
 
 def _end(job: Any) -> None:

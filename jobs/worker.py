@@ -7,7 +7,7 @@ import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from jobs.collect import journal_results
+from jobs.collect import holds_all, journal_results
 from jobs.plan import Plan
 from jobs.run_folder import RunFolder
 from suite.cells import Cell
@@ -81,7 +81,8 @@ def _measure_slice(folder: RunFolder, index: int) -> None:
             report=lambda progress: _tell(folder, progress),
             prior_s={cell.cell.cell_id: cell.trial_seconds for cell in planned},
         )
-    write_results(folder.shard(index), journal_results(folder, plan, index))
+    if not holds_all(folder.shard(index), folder.journal(index)):
+        write_results(folder.shard(index), journal_results(folder, plan, index))
 
 
 def _check_sha256(path: Path, expected: str) -> None:

@@ -74,7 +74,8 @@ class Journal:
                     "Give every run a folder of its own.",
                 )
             self._size = records[-1].end if records else 0
-            self._file.truncate(self._size)
+            if self._file.seek(0, os.SEEK_END) != self._size:  # else its time of change would lie
+                self._file.truncate(self._size)
             sync(path.parent)
         except BaseException:
             self._file.close()

@@ -72,7 +72,7 @@ def _locate(where: str, declared: str, folder: Path) -> tuple[SourceKind, Path |
                 nearest(application, INPUT_SIDE),
             )
         return "keras-application", None, declared, "float32"
-    path = (folder / declared).resolve()
+    path = _there(f"{where} source", declared, folder)
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
             raise UserError(
@@ -81,7 +81,6 @@ def _locate(where: str, declared: str, folder: Path) -> tuple[SourceKind, Path |
                 f"Give {KINDS}.",
             )
         return "saved-model", path, _folder_sha256(path), "float32"
-    path = _file(f"{where} source", declared, folder)
     if path.suffix == ".tflite":
         return "tflite", path, _sha256(path), read_tflite(path).quantization
     if path.suffix == ".keras":
@@ -94,17 +93,25 @@ def _locate(where: str, declared: str, folder: Path) -> tuple[SourceKind, Path |
     raise UserError(f"{where} source: {str(path)!r} is no model that is known.", f"Give {KINDS}.")
 
 
-def _file(where: str, declared: str, folder: Path) -> Path:
-    path = (folder / declared).resolve()
+def _there(where: str, declared: str, folder: Path) -> Path:
+    """Return the absolute path of a file or folder that is there."""
     try:
-        if path.is_file():
+        path = (folder / declared).resolve()
+        if path.exists():
             return path
-    except OSError as error:  # a name that no file system takes
-        raise UserError(f"{where}: {declared[:60]!r} will not do: {error.strerror}.") from error
+    except (OSError, ValueError) as error:  # a name that no file system takes
+        raise UserError(f"{where}: {declared[:60]!r} will not do as a path: {error}.") from error
     raise UserError(
-        f"{where}: there is no file {str(path)!r}.",
+        f"{where}: there is no file or folder {str(path)!r}.",
         "Paths are relative to the sweep's file; a Keras application is 'keras:ResNet50'.",
     )
+
+
+def _file(where: str, declared: str, folder: Path) -> Path:
+    path = _there(where, declared, folder)
+    if not path.is_file():
+        raise UserError(f"{where}: {str(path)!r} is a folder, not a file.")
+    return path
 
 
 def _sha256(path: Path) -> str:
