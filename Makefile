@@ -45,6 +45,8 @@ bench: $(VENV)/.test
 baseline: $(VENV)/.demo
 	$(BIN)/litesweep run jobs/examples/resnet50-baseline.toml --out runs/baseline
 	$(BIN)/python docs/baseline.py runs/baseline > docs/baseline.md
+	$(BIN)/litesweep figures runs/baseline
+	for name in latency speedup; do cp runs/baseline/figures/$$name.svg docs/baseline-$$name.svg; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,6 +19,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk tells no name when written to
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """Results that are made up but valid, for tests: one by one, or drawn by hypothesis."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from suite.results.normal import KINDS
 from suite.results.rows import ArtifactRow, CellRow, Column, NodeRow, Results, TrialFlag, TrialRow
 
 PLAIN = {"str": "", "f8": 0.0}
+POINT = {"model": "resnet50", "quantization": "float32", "threads": 1, "cpu_type": "local"}
 
 
 def a_row(row_type: type[Any], **values: Any) -> Any:
@@ -22,7 +24,7 @@ def a_row(row_type: type[Any], **values: Any) -> Any:
 
 def a_cell(cell_id: str = "c0", **values: Any) -> CellRow:
     """Return a cell of the artifact a0; `values` may name axes too."""
-    axes = {"model": "resnet50", "quantization": "float32", "threads": 1, "cpu_type": "local"}
+    axes: dict[str, Any] = dict(POINT)
     for axis in axes.keys() & values.keys():
         axes[axis] = values.pop(axis)
     return a_row(CellRow, **{"cell_id": cell_id, "axes": axes, "artifact_key": "a0"} | values)
@@ -62,6 +64,21 @@ def some_results(**values: Any) -> Results:
         "provenance": {"run_id": "run", "sweep": 'name = "s"\n'},
     }
     return Results(**content | values)
+
+
+def a_run(*measured: tuple[Mapping[str, Any], Sequence[int]], **values: Any) -> Results:
+    """Return a run: for each cell, where it lies (else at POINT) and its trials' latencies in ns.
+
+    Trials are of one sample each, one a round; cells are c0, c1 ...; `values` are as for
+    `some_results`.
+    """
+    cells = [a_cell(f"c{n}", axes={**POINT, **axes}) for n, (axes, _) in enumerate(measured)]
+    trials = [
+        a_trial(f"c{n}-{turn}", [latency], cell_id=f"c{n}", round=turn)
+        for n, (_, latencies) in enumerate(measured)
+        for turn, latency in enumerate(latencies)
+    ]
+    return some_results(**{"cells": tuple(cells), "trials": tuple(trials)} | values)
 
 
 integers = {"i4": st.integers(-(2**31), 2**31 - 1), "i8": st.integers(-(2**63), 2**63 - 1)}
