@@ -1,0 +1,43 @@
+"""The documents: links lead somewhere, and references name everything that there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from suite.quantizations import RECIPES
+from suite.results.normal import KINDS
+from suite.results.rows import Column, TrialFlag
+from suite.sweep import Axes, Measure, ModelSpec, Sweep
+from tests.conftest import REPOSITORY
+
+DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("*/*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+        if not target.startswith("https://"):
+            assert (document.parent / target).exists(), target
+
+
+def test_every_key_of_a_sweep_is_documented() -> None:
+    text = (REPOSITORY / "docs" / "sweep.md").read_text()
+    for table in (Sweep, Axes, ModelSpec, Measure):
+        for key in table.model_fields:
+            assert f"`{key}`" in text or f"[{key}" in text, key
+    for recipe in RECIPES:
+        assert f"`{recipe}`" in text
+
+
+def test_every_variable_of_a_result_is_documented() -> None:
+    text = (REPOSITORY / "docs" / "results.md").read_text()
+    for columns in KINDS.values():
+        for name, kind in columns.items():
+            if isinstance(kind, Column):
+                assert f"| `{name}` | {'text' if kind.dtype == 'str' else kind.dtype} |" in text, (
+                    name
+                )
+                assert kind.long_name in text, name
+    for flag in TrialFlag:
+        assert f"`{str(flag.name).lower()}`" in text
