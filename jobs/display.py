@@ -132,8 +132,6 @@ class Building:
             self._display.say(f"built {name} ({duration(event.seconds)})")
         elif event.what == "failed":
             self._display.say(f"cannot build {name}")
-        now = ", ".join(self._under_way) or "nothing"
-        self._phase.draw(
-            event.done / event.total,
-            f"{event.done} of {event.total} artifacts there, building {now}",
-        )
+        there = f"{event.done} of {event.total} artifacts are there"
+        now = f", building {', '.join(self._under_way)}" if self._under_way else ""
+        self._phase.draw(event.done / event.total, there + now)

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -30,7 +30,8 @@ def run_job(folder: RunFolder, index: int, executor: ExecutorName) -> Outcome:
     """
     submitter = submitit.AutoExecutor(folder=folder.logs / "submitit", cluster=executor)
     submitter.update_parameters(name="litesweep", timeout_min=NO_LIMIT_MIN)
-    with _stderr_in(folder.logs / "executor.log"):
+    quiet = _stderr_in(folder.logs / "executor.log") if executor == "local" else nullcontext()
+    with quiet:
         job = submitter.submit(measure_slice, str(folder.path), index)
     try:
         while not job.done():

@@ -35,6 +35,7 @@ LEAST_SAMPLES = 10
 LEAST_SAMPLES_SLOW = 3
 LEAST_WINDOWS = 4
 """Windows that the warm-up may take whatever its cap in time."""
+PROBING_NS = 5_000_000
 PR_SET_PDEATHSIG = 1
 
 
@@ -127,7 +128,9 @@ class Sampler:
 
     def __init__(self, invoke: "Callable[[], None]", shortest_sample_ns: float, most: int) -> None:
         self.invoke = invoke
-        probes = [_timed(invoke) for _ in range(2)]
+        probes = [_timed(invoke), _timed(invoke)]
+        while sum(probes) < PROBING_NS and len(probes) < most // 4:
+            probes.append(_timed(invoke))  # a quick model is far quicker once it is warm
         latency_ns = max(1, min(probes))
         self.inner_loops = max(1, min(1_000_000, math.ceil(shortest_sample_ns / latency_ns)))
         self.slow = latency_ns > SLOW_NS
