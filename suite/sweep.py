@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -20,6 +21,7 @@ from pydantic import (
 from suite.canonical import canonical_json, digest
 from suite.errors import UserError, nearest
 from suite.quantizations import QUANTIZATIONS
+from suite.toml_errors import explain
 
 T = TypeVar("T")
 MAX_FILE_CHARACTERS = 4_000_000
@@ -229,7 +231,7 @@ class Sweep(_Frozen):
         try:
             sweep = cls.model_validate(table)
         except ValidationError as error:
-            raise UserError(_explain(error, path)) from error
+            raise UserError(explain(error, path, _TABLES)) from error
         sweep._folder = path.resolve().parent
         sweep._text = text
         return sweep
@@ -246,58 +248,11 @@ def _read(path: Path) -> str:
         raise UserError(f"The sweep file {str(path)!r} cannot be read: {error}.") from error
 
 
-def _explain(error: ValidationError, path: Path) -> str:
-    """Turn pydantic's first finding into one sentence in the words of the TOML file."""
-    findings = error.errors(include_url=False)
-    first = findings[0]
-    where = _toml_place(first["loc"])
-    if first["type"] == "extra_forbidden":
-        key = str(first["loc"][-1])
-        text = f"there is no key {key!r} here. {nearest(key, _keys_at(first['loc'][:-1]))}"
-        where = _toml_place(first["loc"][:-1])
-    elif first["type"] == "missing":
-        text = "is missing"
-    elif first["type"] == "value_error":
-        text = str(first["ctx"]["error"])
-    elif first["type"] == "too_short":
-        text = "is empty: it needs at least one value"
-    elif first["type"] == "tuple_type":
-        text = f"{first['input']!r} must be a list, in square brackets"
-    else:
-        shown = repr(first["input"])
-        shown = shown if len(shown) <= 60 else shown[:60] + "…"
-        text = f"{shown} will not do: {first['msg'][0].lower()}{first['msg'][1:]}"
-    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    separator = " " if first["type"] in ("missing", "too_short") else ": "
-    return f"{path}: {where}{separator if where else ''}{text}{more}"
-
-
-def _toml_place(location: tuple[int | str, ...]) -> str:
-    """Say where in a sweep file `location` is: `[axes] threads, value 2`."""
-    if not location:
-        return ""
-    head, *rest = location
-    if head == "models" and rest:
-        head, rest = f"[models.{rest[0]}]", rest[1:]
-    elif head in ("exclude", "include") and rest:
-        head, rest = f"[[{head}]] number {int(rest[0]) + 1}", rest[1:]
-    elif head in ("axes", "measure", "models"):
-        head = f"[{head}]"
-    words = [str(head)]
-    for part in rest:
-        if isinstance(part, int):
-            words[-1] += f", value {part + 1}"
-        else:
-            words.append(part)
-    return " ".join(words)
-
-
-def _keys_at(location: tuple[int | str, ...]) -> tuple[str, ...]:
-    tables: dict[int | str, type[BaseModel]] = {
-        "axes": Axes,
-        "measure": Measure,
-        "models": ModelSpec,
-        "exclude": Points,
-        "include": Points,
-    }
-    return tuple(tables.get(location[0], Sweep).model_fields if location else Sweep.model_fields)
+_TABLES: Mapping[str, type[BaseModel]] = {
+    "": Sweep,
+    "axes": Axes,
+    "measure": Measure,
+    "models.*": ModelSpec,
+    "exclude": Points,
+    "include": Points,
+}

@@ -1,0 +1,73 @@
+"""What pydantic finds wrong with a TOML file, in the words of that file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from suite.errors import nearest
+
+Location = tuple[int | str, ...]
+
+SHOWN_CHARACTERS = 60
+
+
+def explain(error: ValidationError, path: Path, tables: Mapping[str, type[BaseModel]]) -> str:
+    """Turn the first finding into one sentence: file, place in it, what is wrong, nearest name.
+
+    Parameters
+    ----------
+    tables
+        The model of each table, by its name: "" is the file itself, "models.*" stands for every
+        `[models.NAME]`, and "exclude" may be an array of tables, `[[exclude]]`.
+    """
+    findings = error.errors(include_url=False)
+    first = findings[0]
+    location: Location = first["loc"]
+    joint = ": "
+    match first["type"]:
+        case "extra_forbidden":
+            *place, key = location
+            location = tuple(place)
+            name = str(place[0]) if place else ""
+            table = tables.get(name) or tables[f"{name}.*"]
+            hint = nearest(str(key), table.model_fields)
+            text = f"there is no key {str(key)!r} here. {hint}"
+        case "missing":
+            joint, text = " ", "is missing"
+        case "too_short":
+            joint, text = " ", "is empty: it needs at least one value"
+        case "tuple_type":
+            text = f"{first['input']!r} must be a list, in square brackets"
+        case "value_error":
+            text = str(first["ctx"]["error"])
+        case _:
+            shown = repr(first["input"])
+            if len(shown) > SHOWN_CHARACTERS:
+                shown = shown[:SHOWN_CHARACTERS] + "…"
+            text = f"{shown} will not do: {first['msg'][0].lower()}{first['msg'][1:]}"
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    where = _place(location, tables)
+    return f"{path}: {where}{joint if where else ''}{text}{more}"
+
+
+def _place(location: Location, tables: Mapping[str, type[BaseModel]]) -> str:
+    """Say where in the file `location` is: `[axes] threads, value 2`."""
+    words: list[str] = []
+    parts = list(location)
+    table = str(parts[0]) if parts else ""
+    if f"{table}.*" in tables and len(parts) > 1:
+        words.append(f"[{table}.{parts[1]}]")
+        parts = parts[2:]
+    elif table in tables and len(parts) > 1 and isinstance(parts[1], int):
+        words.append(f"[[{table}]] number {parts[1] + 1}")
+        parts = parts[2:]
+    elif table and table in tables:
+        words.append(f"[{table}]")
+        parts = parts[1:]
+    for part in parts:
+        if isinstance(part, int):
+            words[-1] += f", value {part + 1}"
+        else:
+            words.append(str(part))
+    return " ".join(words)
