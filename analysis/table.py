@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Iterator
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.planes import PLANE, planes
 from analysis.speedups import speedup
+from analysis.verdict import REASONS
 
 RATIOS: dict[str, dict[str, Any]] = {
     "speedup_threads": {"threads": 1},
@@ -90,96 +93,121 @@ def to_csv(results: xr.Dataset) -> str:
     return text.getvalue()
 
 
+HEADINGS = (
+    *("latency", "± %", "per s", "× over 1 thread", "× over float32"),
+    *("disk MiB", "peak MiB"),
+)
+EXPLANATION = (
+    "latency: median of the trials, ± half its 95 % interval; ×: times faster; "
+    "disk: the model's file; peak: memory of the process that ran it"
+)
+
+
 def to_rich_table(results: xr.Dataset) -> RenderableType:
-    """Return the table for a terminal; what failed says why below it."""
-    records = to_json(results)
-    axes = _telling_axes(records, _axes(results))
-    headings = [*(axis.replace("_", " ") for axis in axes), *_HEADINGS]
-    table = Table(
-        box=None, header_style="bold", padding=(0, 1), collapse_padding=True, pad_edge=False
+    """Return a table for each model, for a terminal of 80 columns or more.
+
+    A letter stands for a reason not to trust a cell; below, each is explained, and what failed
+    says why.
+    """
+    sections = [(title, to_json(plane)) for title, plane in planes(results)]
+    records = [record for _, section in sections for record in section]
+    found = {reason for r in records if _measured(r) for reason in r["verdict"]}
+    letters = dict(zip((name for name in REASONS if name in found), ascii_lowercase, strict=False))
+    return Group(
+        Text(results.attrs.get("name", ""), style="bold"),
+        *(_section(title, section, letters) for title, section in sections),
+        Text(f"\n{EXPLANATION}", style="dim"),
+        *(Text(f"{letter}  {REASONS[name]}", style="yellow") for name, letter in letters.items()),
+        *(Text(line, style="red") for line in _errors(records)),
     )
-    for number, heading in enumerate(headings):
-        left = number < len(axes) or heading == "verdict"
-        table.add_column(heading, justify="left" if left else "right", overflow="fold")
+
+
+def _section(title: str, records: list[Record], letters: dict[str, str]) -> RenderableType:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for heading in ("quantization", "threads", *HEADINGS, "trials, verdict"):
+        # Two lines of heading for what is narrow: the table is to fit 80 columns.
+        first, _, last = heading.rpartition(" ")
+        table.add_column(
+            f"{first}\n{last}" if len(heading) > 7 and first else heading,
+            justify="left" if heading in ("quantization", "trials, verdict") else "right",
+            vertical="bottom",
+            overflow="fold",
+        )
     for record in records:
-        style = "" if not record["verdict"] else "yellow" if record["status"] == "ok" else "red"
-        table.add_row(*_cells_of(record, axes), style=style)
-    return Group(Text(results.attrs.get("name", ""), style="bold"), table, *_reasons(records))
+        marks = "".join(letters.get(reason, "") for reason in record["verdict"])
+        style = "red" if not _measured(record) else "yellow" if marks else ""
+        verdict = f"{record['trials']:2} {marks or 'valid'}" if _measured(record) else " -"
+        cells = (*(str(record[axis]) for axis in PLANE), *_numbers(record), verdict)
+        table.add_row(*map(Text, cells), style=style)
+    return Group(Text(f"\n{title}", style="bold"), table)
 
 
 def to_markdown(results: xr.Dataset) -> str:
-    """Return the table in Markdown, for documents."""
-    records = to_json(results)
-    axes = _telling_axes(records, _axes(results))
-    rows = [[*(axis.replace("_", " ") for axis in axes), *_HEADINGS]]
-    rows.append(["---"] * len(axes) + ["---:"] * (len(_HEADINGS) - 1) + ["---"])
-    rows += [_cells_of(record, axes) for record in records]
+    """Return one table in Markdown, for documents, with the verdict in words."""
+    axes = [axis for axis in _axes(results) if axis in PLANE or results.sizes[axis] > 1]
+    rows = [[*axes, *HEADINGS, "trials", "verdict"]]
+    rows.append(["---"] * len(axes) + ["---:"] * (len(HEADINGS) + 1) + ["---"])
+    for record in to_json(results):
+        verdict = ", ".join(record["verdict"]).replace("_", " ") or "valid"
+        point = (str(record[axis]) for axis in axes)
+        rows.append([*point, *_numbers(record), str(record["trials"]), verdict])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-_HEADINGS = (
-    *("latency", "95 % interval", "per s", "× 1 thread", "× float32"),
-    *("size MiB", "memory MiB", "trials", "verdict"),
-)
 
 
 def _axes(results: xr.Dataset) -> tuple[str, ...]:
     return tuple(map(str, results["status"].dims))
 
 
-def _telling_axes(records: list[Record], axes: tuple[str, ...]) -> list[str]:
-    """Return the axes on which cells differ, and always the model, quantization and threads."""
-    always = ("model", "quantization", "threads")
-    return [a for a in axes if a in always or len({record[a] for record in records}) > 1]
+def _measured(record: Record) -> bool:
+    return bool(record["status"] == "ok")
 
 
-def _cells_of(record: Record, axes: list[str]) -> list[str]:
-    unit, divisor = _time_unit(record["median_ns"])
-    interval = "-"
-    if record["ci_low_ns"]:
-        low, high = (_digits(record[key] / divisor) for key in ("ci_low_ns", "ci_high_ns"))
-        interval = f"{low} to {high}"
-    latency = f"{_digits(record['median_ns'] / divisor)} {unit}" if record["median_ns"] else "-"
+def _numbers(record: Record) -> list[str]:
+    """Return what stands under `HEADINGS`; the status in place of a latency that there is not."""
     return [
-        *(str(record[axis]) for axis in axes),
-        latency,
-        interval,
+        latency(record["median_ns"]) if _measured(record) else record["status"],
+        _percent(record),
         _digits(record["throughput_per_s"]),
         _digits(record.get("speedup_threads")),
         _digits(record.get("speedup_float32")),
         _mebibytes(record["artifact_bytes"]),
         _mebibytes(record["peak_rss_bytes"]),
-        str(record["trials"]),
-        ", ".join(record["verdict"]).replace("_", " ") or "valid",
     ]
 
 
-def _time_unit(value_ns: float | None) -> tuple[str, float]:
+def latency(value_ns: float) -> str:
+    """Write a latency with three significant digits, in the unit that suits it."""
     for unit, divisor in (("s", 1e9), ("ms", 1e6)):
-        if value_ns and value_ns >= divisor:
-            return unit, divisor
-    return "µs", 1e3
+        if value_ns >= divisor:
+            return f"{_digits(value_ns / divisor)} {unit}"
+    return f"{_digits(value_ns / 1e3)} µs"
+
+
+def _percent(record: Record) -> str:
+    if record["ci_low_ns"] is None:
+        return "-"
+    half = (record["ci_high_ns"] - record["ci_low_ns"]) / 2
+    return f"{100 * half / record['median_ns']:.1f}"
 
 
 def _digits(value: float | None) -> str:
     """Write a number with three significant digits, and none of its whole ones lost."""
-    if value is None:
-        return "-"
-    if value == 0:
-        return "0"
-    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+    if not value:
+        return "-" if value is None else "0"
+    exponent = int(f"{value:.2e}".partition("e")[2])  # rounded first: 9.999 is 10.0
+    return f"{value:.{max(0, 2 - exponent)}f}"
 
 
 def _mebibytes(value: float | None) -> str:
     return "-" if value is None else _digits(value / 2**20)
 
 
-def _reasons(records: list[Record]) -> Iterator[Text]:
+def _errors(records: list[Record]) -> Iterator[str]:
     """Yield each error once, with the cells that it befell."""
-    errors: dict[str, list[str]] = {}
+    cells: dict[str, list[str]] = {}
     for record in records:
         if record["error"]:
             name = f"{record['model']} {record['quantization']}, threads {record['threads']}"
-            errors.setdefault(record["error"], []).append(name)
-    for error, names in errors.items():
-        yield Text(f"{'; '.join(names)}: {error}", style="red")
+            cells.setdefault(record["error"], []).append(name)
+    for error, names in cells.items():
+        yield f"{'; '.join(names)}: {error}"

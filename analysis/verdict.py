@@ -17,6 +17,21 @@ OF_NOISE = TrialFlag.NO_STEADY_STATE | TrialFlag.THREADS_NOT_USED | TrialFlag.CL
 SHARE_OF_TRIALS = 0.25
 """A flag of noise is the cell's when more than this share of its trials has it."""
 
+REASONS = {
+    "failed": "no trial ran to its end",
+    "missing": "not measured yet",
+    "no_steady_state": "no steady state: latencies still drifted when the warm-up reached its cap",
+    "affinity_mismatch": "affinity mismatch: ran on other CPUs than it was to be pinned to",
+    "threads_not_used": "threads not used: fewer threads worked than were asked for",
+    "clock_coarse": "clock coarse: samples are too short for the clock",
+    "output_not_finite": "output not finite: NaN or infinity among the outputs",
+    "failed_trials": "failed trials: some trials did not run to their end",
+    "output_differs": "output differs: not all trials computed the same",
+    "few_trials": f"few trials: under {LEAST_TRIALS}, the least for an interval to rely on",
+    "unresolved": "unresolved: the interval is wider than the precision asked for",
+}
+"""What can stand in a verdict, in words."""
+
 
 @dataclass(frozen=True)
 class Judgement:

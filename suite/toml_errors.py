@@ -23,7 +23,7 @@ def explain(error: ValidationError, path: Path, tables: Mapping[str, type[BaseMo
     """
     findings = error.errors(include_url=False)
     first = findings[0]
-    location: Location = first["loc"]
+    location: Location = tuple(part for part in first["loc"] if part != "[key]")
     joint = ": "
     match first["type"]:
         case "extra_forbidden":
@@ -39,6 +39,8 @@ def explain(error: ValidationError, path: Path, tables: Mapping[str, type[BaseMo
             joint, text = " ", "is empty: it needs at least one value"
         case "tuple_type":
             text = f"{first['input']!r} must be a list, in square brackets"
+        case "model_type" | "dict_type":
+            text = f"{first['input']!r} must be a table"
         case "value_error":
             text = str(first["ctx"]["error"])
         case _:

@@ -7,6 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import xarray as xr
+
+from analysis import open_results
+from suite.results.rows import Results
+from suite.results.write import write_results
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -37,6 +42,20 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store")
     os.environ["LITESWEEP_STORE"] = str(folder)
     return folder
+
+
+Opened = Callable[[Results], xr.Dataset]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Opened:
+    """Write results to `tmp_path / "results.h5"` and open them."""
+
+    def opened(results: Results) -> xr.Dataset:
+        write_results(tmp_path / "results.h5", results)
+        return open_results(tmp_path / "results.h5")
+
+    return opened
 
 
 Litesweep = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -1,6 +1,5 @@
 """Results as a Dataset: where each number lands, what is judged of it, and speed-ups."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,28 +17,16 @@ from analysis.verdict import OF_NOISE, REASONS, judge
 from suite.errors import UserError
 from suite.results.rows import Results, TrialFlag
 from suite.results.write import write_results
+from tests.conftest import Opened
 from tests.rows import POINT, a_cell, a_node, a_run, a_trial, an_artifact, some_results
 
 STEADY = [100, 101, 99, 100, 102, 98]
-
-Opened = Callable[[Results], xr.Dataset]
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """Where a test's results are."""
     return tmp_path / "results.h5"
-
-
-@pytest.fixture
-def opened(file: Path) -> Opened:
-    """Write results and open them."""
-
-    def opened(results: Results) -> xr.Dataset:
-        write_results(file, results)
-        return open_results(file)
-
-    return opened
 
 
 # The Dataset
@@ -323,6 +310,6 @@ def test_a_truncated_file(opened: Opened, file: Path, share: float) -> None:
 def test_a_schema_of_later_times(opened: Opened, file: Path) -> None:
     opened(some_results())
     with h5py.File(file, "r+") as content:
-        content.attrs["schema_version"] = np.bytes_("9.0")
-    with pytest.raises(UserError, match="damaged|schema 9.0"):
+        content.attrs["schema_version"] = "9.0"
+    with pytest.raises(UserError, match=r"schema 9\.0"):
         open_results(file)
