@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from suite.artifacts.build import BuildEvent
+
+Seen = tuple[float, str]
+"""The share that is done, and what to say of it."""
 
 LOOK_EVERY_S = 1.0
 PLAIN_LINE_EVERY_S = 10.0
@@ -29,8 +32,8 @@ def duration(seconds: float) -> str:
 class Display:
     """A bar on a terminal; elsewhere a line now and then.
 
-    It is drawn when there is something new and never by a timer of its own: what is drawn while a
-    trial runs takes CPUs from it.
+    It is drawn when there is something new and not by a timer: drawing while a trial runs would take
+    CPUs from it.
     """
 
     def __init__(self, console: Console) -> None:
@@ -81,57 +84,78 @@ class Phase:
             self.display.say(f"{self.title}: {share:.0%}, {text}")
 
     @contextmanager
-    def watching(self, progress_file: Path) -> Iterator[None]:
-        """Draw what a job writes to `progress_file`, looking once a second."""
-        progress_file.unlink(missing_ok=True)
+    def following(self, look: Callable[[], Seen | None]) -> Iterator[None]:
+        """Draw what `look` returns, if anything, once a second."""
         ended = threading.Event()
-        watcher = threading.Thread(target=self._watch, args=(progress_file, ended), daemon=True)
-        watcher.start()
+
+        def follow() -> None:
+            while not ended.wait(LOOK_EVERY_S):
+                if seen := look():
+                    self.draw(*seen)
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
         try:
             yield
         finally:
             ended.set()
-            watcher.join()
+            thread.join()
 
-    def _watch(self, progress_file: Path, ended: threading.Event) -> None:
-        began, last = time.monotonic(), ""
-        while not ended.wait(LOOK_EVERY_S):
-            try:
-                text = progress_file.read_text()
-            except FileNotFoundError:
-                continue
-            if text != last:
-                last = text
-                self._show(json.loads(text), time.monotonic() - began)
 
-    def _show(self, said: dict[str, Any], elapsed_s: float) -> None:
-        left_s = said["seconds_left"]
-        self.draw(
-            elapsed_s / max(1e-9, elapsed_s + left_s),
+class Measuring:
+    """What a job that measures writes to its progress file."""
+
+    def __init__(self, progress_file: Path) -> None:
+        progress_file.unlink(missing_ok=True)
+        self._file = progress_file
+        self._began = time.monotonic()
+        self._last = ""
+
+    def look(self) -> Seen | None:
+        """Return what is new; nothing while a trial runs, which a drawing would disturb."""
+        try:
+            text = self._file.read_text()
+        except FileNotFoundError:
+            return None
+        if text == self._last:
+            return None
+        self._last = text
+        said = json.loads(text)
+        elapsed_s, left_s = time.monotonic() - self._began, said["seconds_left"]
+        return (
+            elapsed_s / (elapsed_s + left_s),
             f"{said['cells_done']} of {said['cells']} cells done, trial {said['trials'] + 1}, "
             f"now {said['now']}, about {duration(left_s)} left",
         )
 
 
 class Building:
-    """Tells of artifacts as they are built: a line for each that stays, and what is under way."""
+    """Artifacts as they are built: a line for each that stays, and what is under way."""
 
-    def __init__(self, display: Display, phase: Phase) -> None:
+    def __init__(self, display: Display) -> None:
         self._display = display
-        self._phase = phase
-        self._under_way: list[str] = []
+        self._share = 0.0
+        self._there = ""
+        self._since: dict[str, float] = {}
 
     def tell(self, event: BuildEvent) -> None:
-        """Show what has just happened."""
+        """Take note of what has happened."""
         name = f"{event.request.model} {event.request.quantization}"
         if event.what == "started":
-            self._under_way.append(name)
-        elif name in self._under_way:
-            self._under_way.remove(name)
+            self._since[name] = time.monotonic()
+        else:
+            self._since.pop(name, None)
         if event.what == "built":
             self._display.say(f"built {name} ({duration(event.seconds)})")
         elif event.what == "failed":
             self._display.say(f"cannot build {name}")
-        there = f"{event.done} of {event.total} artifacts are there"
-        now = f", building {', '.join(self._under_way)}" if self._under_way else ""
-        self._phase.draw(event.done / event.total, there + now)
+        self._share = event.done / event.total
+        self._there = f"{event.done} of {event.total} artifacts there"
+
+    def look(self) -> Seen | None:
+        """Return how far the builds are, and how long those under way have taken."""
+        now = time.monotonic()
+        under_way = [f"{name} ({duration(now - t)})" for name, t in list(self._since.items())]
+        return (
+            (self._share, f"{self._there}, building {', '.join(under_way)}") if under_way else None
+        )

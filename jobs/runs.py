@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from jobs.collect import collect
-from jobs.display import Building, Display
+from jobs.display import Building, Display, Measuring
 from jobs.executors import ExecutorName, run_job
 from jobs.grid import Grid, check_machine, lay_out
 from jobs.plan import Plan, PlannedArtifact, PlannedCell
@@ -123,12 +123,14 @@ def _build(
     wanted = [r for key, r in requests.items() if keys is None or key in keys]
     if not wanted:
         return {}
-    with display.phase("building") as phase:
-        return build_artifacts(wanted, store, Building(display, phase).tell, folder.logs / "build")
+    building = Building(display)
+    with display.phase("building") as phase, phase.following(building.look):
+        return build_artifacts(wanted, store, building.tell, folder.logs / "build")
 
 
 def _measure(folder: RunFolder, index: int, executor: ExecutorName, display: Display) -> None:
-    with display.phase("measuring") as phase, phase.watching(folder.progress_file):
+    measuring = Measuring(folder.progress_file)
+    with display.phase("measuring") as phase, phase.following(measuring.look):
         outcome = run_job(folder, index, executor)
     if outcome.mistake:
         raise UserError(outcome.mistake)
