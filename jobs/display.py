@@ -32,8 +32,8 @@ def duration(seconds: float) -> str:
 class Display:
     """A bar on a terminal; elsewhere a line now and then.
 
-    It is drawn when there is something new and not by a timer: drawing while a trial runs would take
-    CPUs from it.
+    It is drawn when there is something new and not by a timer: what is drawn while a trial runs
+    takes CPUs from it.
     """
 
     def __init__(self, console: Console) -> None:
