@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from jobs.grid import lay_out
 from suite.artifacts.build import build_artifacts
 from suite.artifacts.store import Artifact, ArtifactStore
@@ -19,12 +16,13 @@ from tests.benchmarks.paired import Finding
 from tests.benchmarks.sweep_overhead import sweep_overhead
 from tests.benchmarks.trial_cost import trial_cost
 
-SWEEP = Path(__file__).with_name("bench.toml")
+ARTIFACTS = Path(__file__).with_name("bench.toml")
+SWEEP = Path(__file__).parents[2] / "jobs" / "examples" / "resnet50-demo.toml"
 
 
-def artifacts() -> dict[str, Artifact]:
-    """Build the artifacts of the benchmarks' sweep, or find them in the store."""
-    requests = {request.key: request for request in lay_out(Sweep.load(SWEEP)).requests.values()}
+def artifacts(sweep: Path) -> dict[str, Artifact]:
+    """Build the artifacts of a sweep, or find them in the store."""
+    requests = {request.key: request for request in lay_out(Sweep.load(sweep)).requests.values()}
     with tempfile.TemporaryDirectory() as logs:
         built = build_artifacts(
             list(requests.values()), ArtifactStore.at(None), lambda event: None, Path(logs)
@@ -38,9 +36,10 @@ def artifacts() -> dict[str, Artifact]:
 
 def findings() -> Iterator[Finding]:
     """Yield what each benchmark finds."""
-    built = artifacts()
+    built = artifacts(ARTIFACTS)
     yield from trial_cost(built)
     yield from agreement(built)
+    artifacts(SWEEP)
     yield from sweep_overhead(SWEEP)
 
 
@@ -53,10 +52,10 @@ def main() -> None:
     for finding in findings():
         found.append(finding)
         print(f"{finding.what}: {finding.ratio:.3f} ({finding.low:.3f} to {finding.high:.3f})")
-    table = Table("ratio of", "", "95 % interval", "wanted")
+    print("\n| ratio of | | 95 % interval | wanted | pairs |\n|---|---:|---|---|---:|")
     for f in found:
-        table.add_row(f.what, f"{f.ratio:.3f}", f"{f.low:.3f} to {f.high:.3f}", f.wanted)
-    Console().print(table)
+        bounds = f"{f.low:.3f} to {f.high:.3f}"
+        print(f"| {f.what} | {f.ratio:.3f} | {bounds} | {f.wanted} | {f.pairs} |")
     arguments.json.write_text(json.dumps([asdict(f) for f in found], indent=1) + "\n")
 
 
