@@ -79,13 +79,13 @@ def open_results(path: Path | str) -> xr.Dataset:
     for cell in results.cells:
         place = tuple(axes[axis].index(value) for axis, value in cell.axes.items())
         measured = trials.get(cell.cell_id, [])
-        _fill_cell(variables, place, cell, judge(cell, measured, precision))
+        judgement = judge(cell, measured, precision)
+        _fill_cell(variables, place, cell, judgement)
         if artifact := artifacts.get(cell.artifact_key):
             for name in ARTIFACT_VARIABLES:
                 variables[name].values[place] = getattr(artifact, name)
-        for trial in measured:
-            if trial.status == "ok":
-                _fill_trial(variables, (*place, node_place[trial.node_id], trial.round), trial)
+        for trial in judgement.counted:
+            _fill_trial(variables, (*place, node_place[trial.node_id], trial.round), trial)
     return xr.Dataset(
         variables,
         coords={**axes, "node": list(nodes.values()), "trial": np.arange(rounds)},

@@ -17,7 +17,7 @@ from scipy.optimize import isotonic_regression
 
 from analysis.planes import PLANE, planes
 from analysis.speedups import speedup
-from analysis.table import latency
+from analysis.table import half_width, latency
 
 # Okabe and Ito's colours, which the colour-blind can tell apart (jfly.uni-koeln.de/color).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -90,9 +90,9 @@ def latency_figure(results: xr.Dataset) -> Figure:
     row = max(0.3, (0.2 if labelled else 0.1) * (len(counts) + 1))
     with mpl.rc_context(STYLE):
         figure, panels = _panels(results, height=0.45 + row * results.sizes["quantization"])
+        _latency_axis(panels[0][0], results)
         for panel, cells in panels:
             _latency_panel(panel, cells, labelled)
-        _latency_axis(panels[0][0], results)
         marks = [
             panels[0][0].scatter([], [], color=colour, label=_threads(count))
             for colour, count in zip(_shades(len(counts)), counts, strict=True)
@@ -128,9 +128,10 @@ def _latency_labels(panel: Axes, at: xr.Dataset, y: Any) -> None:
         middle, low, high = cell.values()
         status = at["status"].values[number]
         if status == "ok":
-            width = "" if np.isnan(high) else f" ±{50 * (high - low) / middle:.1f} %"
+            width = "" if np.isnan(high) else f" ±{half_width(middle, low, high)} %"
             text = f"{latency(middle)}{width}"
-            where: Any = (np.nanmax([middle, high]) / 1e6, place)
+            right = np.nanmax([middle, high]) / 1e6  # of two trials it can be far away
+            where: Any = (min(right, panel.get_xlim()[1]), place)
             coordinates: Any = "data"
         else:
             text, where, coordinates = status, (0, place), panel.get_yaxis_transform()

@@ -5,7 +5,7 @@ import io
 import math
 from collections.abc import Iterator
 from string import ascii_lowercase
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -94,8 +94,8 @@ def to_csv(results: xr.Dataset) -> str:
 
 
 HEADINGS = (
-    *("latency", "± %", "per s", "× over 1 thread", "× over float32"),
-    *("disk MiB", "peak MiB"),
+    *("latency", "± %", "per s", "× over 1\nthread", "× over\nfloat32"),
+    *("disk\nMiB", "peak\nMiB"),
 )
 EXPLANATION = (
     "latency: median of the trials, ± half its 95 % interval; ×: times faster; "
@@ -118,21 +118,16 @@ def to_rich_table(results: xr.Dataset) -> RenderableType:
         *(_section(title, section, letters) for title, section in sections),
         Text(f"\n{EXPLANATION}", style="dim"),
         *(Text(f"{letter}  {REASONS[name]}", style="yellow") for name, letter in letters.items()),
-        *(Text(line, style="red") for line in _errors(records)),
+        *(Text(line, style="red") for section in sections for line in _errors(*section)),
     )
 
 
 def _section(title: str, records: list[Record], letters: dict[str, str]) -> RenderableType:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for heading in ("quantization", "threads", *HEADINGS, "trials, verdict"):
-        # Two lines of heading for what is narrow: the table is to fit 80 columns.
-        first, _, last = heading.rpartition(" ")
-        table.add_column(
-            f"{first}\n{last}" if len(heading) > 7 and first else heading,
-            justify="left" if heading in ("quantization", "trials, verdict") else "right",
-            vertical="bottom",
-            overflow="fold",
-        )
+    for heading in ("quantization", "threads", *HEADINGS, "trials,\nverdict"):
+        left = heading in ("quantization", "trials,\nverdict")
+        justify: Literal["left", "right"] = "left" if left else "right"
+        table.add_column(heading, justify=justify, vertical="bottom", overflow="fold")
     for record in records:
         marks = "".join(letters.get(reason, "") for reason in record["verdict"])
         style = "red" if not _measured(record) else "yellow" if marks else ""
@@ -145,7 +140,8 @@ def _section(title: str, records: list[Record], letters: dict[str, str]) -> Rend
 def to_markdown(results: xr.Dataset) -> str:
     """Return one table in Markdown, for documents, with the verdict in words."""
     axes = [axis for axis in _axes(results) if axis in PLANE or results.sizes[axis] > 1]
-    rows = [[*axes, *HEADINGS, "trials", "verdict"]]
+    headings = (heading.replace("\n", " ") for heading in HEADINGS)
+    rows = [[*axes, *headings, "trials", "verdict"]]
     rows.append(["---"] * len(axes) + ["---:"] * (len(HEADINGS) + 1) + ["---"])
     for record in to_json(results):
         verdict = ", ".join(record["verdict"]).replace("_", " ") or "valid"
@@ -164,9 +160,10 @@ def _measured(record: Record) -> bool:
 
 def _numbers(record: Record) -> list[str]:
     """Return what stands under `HEADINGS`; the status in place of a latency that there is not."""
+    interval = [record[name] for name in ("median_ns", "ci_low_ns", "ci_high_ns")]
     return [
         latency(record["median_ns"]) if _measured(record) else record["status"],
-        _percent(record),
+        "-" if None in interval else half_width(*interval),
         _digits(record["throughput_per_s"]),
         _digits(record.get("speedup_threads")),
         _digits(record.get("speedup_float32")),
@@ -183,11 +180,9 @@ def latency(value_ns: float) -> str:
     return f"{_digits(value_ns / 1e3)} µs"
 
 
-def _percent(record: Record) -> str:
-    if record["ci_low_ns"] is None:
-        return "-"
-    half = (record["ci_high_ns"] - record["ci_low_ns"]) / 2
-    return f"{100 * half / record['median_ns']:.1f}"
+def half_width(median: float, low: float, high: float) -> str:
+    """Write half the width of an interval, as percent of the median."""
+    return f"{50 * (high - low) / median:.1f}"
 
 
 def _digits(value: float | None) -> str:
@@ -202,12 +197,13 @@ def _mebibytes(value: float | None) -> str:
     return "-" if value is None else _digits(value / 2**20)
 
 
-def _errors(records: list[Record]) -> Iterator[str]:
-    """Yield each error once, with the cells that it befell."""
-    cells: dict[str, list[str]] = {}
+def _errors(title: str, records: list[Record]) -> Iterator[str]:
+    """Yield each error with the cells that it befell."""
+    threads: dict[tuple[str, str], list[str]] = {}
     for record in records:
         if record["error"]:
-            name = f"{record['model']} {record['quantization']}, threads {record['threads']}"
-            cells.setdefault(record["error"], []).append(name)
-    for error, names in cells.items():
-        yield f"{'; '.join(names)}: {error}"
+            threads.setdefault((record["quantization"], record["error"]), []).append(
+                str(record["threads"])
+            )
+    for (quantization, error), counts in threads.items():
+        yield f"{title}, {quantization}, threads {', '.join(counts)}: {error}"

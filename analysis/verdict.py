@@ -58,7 +58,8 @@ def judge(cell: CellRow, trials: Sequence[TrialRow], precision: float) -> Judgem
         return Judgement("failed", (), ("failed",), cell.build_error)
     if not trials:
         return Judgement("missing", (), ("missing",))
-    counted = tuple(trial for trial in trials if trial.status == "ok")
+    # A trial may end well with nothing left after its warm-up: then it says nothing.
+    counted = tuple(t for t in trials if t.status == "ok" and t.median_ns > 0)
     if not counted:
         return Judgement("failed", (), ("failed",), trials[-1].error)
     reasons = [*_flags(counted)]

@@ -10,5 +10,5 @@ if TYPE_CHECKING:
 
 __all__ = ["preview", "run"]
 
-# On demand: `litesweep show` must work where submitit and pydantic are not installed.
+# On demand: `litesweep show` must work where submitit is not installed.
 __getattr__ = lazy(__name__, {"preview": "previews", "run": "runs"})

@@ -1,0 +1,30 @@
+"""Results cut into what a table or a panel can hold: quantization × threads."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+PLANE = ("quantization", "threads")
+
+
+def planes(results: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
+    """Yield a title and the cells of each point on the axes other than `PLANE`, if there are any.
+
+    The title names the model, and the value on each axis that has several. The other axes stay, of
+    length one.
+    """
+    status = results["status"]
+    others = [str(axis) for axis in status.dims if axis not in PLANE]
+    for point in np.ndindex(*(status.sizes[axis] for axis in others)):
+        plane = results.isel({axis: [i] for axis, i in zip(others, point, strict=True)})
+        if (plane["status"] != "").any():
+            yield _title(plane, [axis for axis in others if status.sizes[axis] > 1]), plane
+
+
+def _title(plane: xr.Dataset, telling: list[str]) -> str:
+    values = {axis: plane[axis].item() for axis in ("model", *telling)}
+    return ", ".join(
+        str(value) if axis in ("model", "cpu_type") else f"{axis} {value}"
+        for axis, value in values.items()
+    )

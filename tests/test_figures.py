@@ -1,0 +1,170 @@
+"""The figures: which are drawn, what is on them, and that the same results give the same bytes."""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from analysis import write_figures
+from analysis.figures import _spread, latency_figure, speedup_figure
+from suite.quantizations import RECIPES
+from suite.results.rows import Results
+from tests.conftest import REPOSITORY, Opened
+from tests.rows import a_run
+
+Draw = Callable[[xr.Dataset], Figure]
+FILES = ["latency.svg", "latency.png", "speedup.svg", "speedup.png"]
+
+
+def a_grid(
+    quantizations: Iterable[str],
+    threads: Iterable[int],
+    models: Iterable[str] = ("resnet50",),
+    trials: int = 6,
+) -> Results:
+    """Return a run of every cell, whose latencies scatter by about 2 %."""
+    noise = np.random.default_rng(0)
+    return a_run(
+        *(
+            (
+                {"model": model, "quantization": quantization, "threads": count},
+                (6e7 / (number + 1) / count**0.8 * noise.normal(1, 0.02, trials)).astype(int),
+            )
+            for model, (number, quantization), count in product(
+                models, enumerate(quantizations), threads
+            )
+        )
+    )
+
+
+def texts(figure: Figure) -> list[str]:
+    """Return what is written inside the figure's panels."""
+    return [text.get_text() for panel in figure.axes for text in panel.texts]
+
+
+def points(panel: Axes) -> list[PathCollection]:
+    """Return the panel's points: those that are drawn, not those for the legend."""
+    found = [artist for artist in panel.collections if isinstance(artist, PathCollection)]
+    return [artist for artist in found if len(np.ma.compressed(artist.get_offsets()))]
+
+
+def test_files_are_written_where_told(opened: Opened, tmp_path: Path) -> None:
+    results = opened(a_grid(["float32", "int8"], [1, 2]))
+    written = write_figures(results, tmp_path / "new" / "folder")
+    assert [path.name for path in written] == FILES
+    for path in written:
+        start = b"<?xml" if path.suffix == ".svg" else b"\x89PNG"
+        assert path.read_bytes().startswith(start)
+
+
+def test_the_same_results_give_the_same_bytes(opened: Opened, tmp_path: Path) -> None:
+    """In processes of their own, for the hash seeds to differ."""
+    opened(a_grid(["float32", "int8"], [1, 2]))
+    digests = []
+    for folder in ("a", "b"):
+        command = [sys.executable, "-m", "jobs", "figures", str(tmp_path), "--out"]
+        subprocess.run([*command, tmp_path / folder], check=True, cwd=REPOSITORY)
+        content = [(tmp_path / folder / name).read_bytes() for name in FILES]
+        digests.append([hashlib.sha256(data).hexdigest() for data in content])
+    assert digests[0] == digests[1]
+
+
+def test_one_thread_count_has_no_speed_up(opened: Opened, tmp_path: Path) -> None:
+    for threads in ([1], [2], [2, 4]):
+        written = write_figures(opened(a_grid(["float32"], threads)), tmp_path)
+        assert [path.name for path in written] == FILES[:2]
+
+
+@pytest.mark.parametrize("trials", [[], [({}, [])]])
+def test_nothing_measured_has_no_figures(opened: Opened, tmp_path: Path, trials: Any) -> None:
+    assert write_figures(opened(a_run(*trials)), tmp_path) == []
+
+
+def test_each_value_stands_beside_its_point(opened: Opened) -> None:
+    figure = latency_figure(opened(a_run(({}, [60_000_000] * 6), ({"threads": 2}, [999_000]))))
+    assert texts(figure) == ["60.0 ms ±0.0 %", "999 µs"]
+
+
+def test_what_has_no_value_says_so(opened: Opened) -> None:
+    run = a_run(({}, [10**6] * 6), ({"threads": 2}, []), ({"quantization": "int8"}, []))
+    assert texts(latency_figure(opened(run))) == ["1.00 ms ±0.0 %", "missing", "missing", ""]
+
+
+@pytest.mark.parametrize("other", [10**6, 10**9])
+def test_a_vast_interval_hides_nothing(opened: Opened, tmp_path: Path, other: int) -> None:
+    results = opened(a_run(({}, [10**6, 9 * 10**6]), ({"threads": 2}, [other] * 6)))
+    written, *_ = write_figures(results, tmp_path)
+    drawn = written.read_text()
+    for text in texts(latency_figure(results)):
+        assert text in drawn
+
+
+def test_what_is_not_valid_is_hollow(opened: Opened) -> None:
+    figure = latency_figure(opened(a_run(({}, [10**6] * 6), ({"quantization": "int8"}, [10**6]))))
+    valid, invalid = points(figure.axes[0])
+    np.testing.assert_array_equal(valid.get_facecolor(), valid.get_edgecolor())
+    np.testing.assert_array_equal(invalid.get_facecolor(), [[1, 1, 1, 1]])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["1 thread", "not valid: see table"]
+
+
+def test_each_model_has_its_panel(opened: Opened, tmp_path: Path) -> None:
+    results = opened(a_grid(["float32", "int8"], [1, 2], models=["one", "two"]))
+    for draw in (latency_figure, speedup_figure):
+        panels = draw(results).axes
+        assert [panel.get_title("left") for panel in panels] == ["one", "two"]
+        assert panels[0].get_xlim() == panels[1].get_xlim()
+    assert len(write_figures(results, tmp_path)) == 4
+
+
+def test_lines_and_the_ideal_are_named(opened: Opened) -> None:
+    figure = speedup_figure(opened(a_grid(["float32", "int8"], [1, 2, 4])))
+    assert sorted(texts(figure)) == ["float32", "ideal", "int8"]
+    (panel,) = figure.axes
+    assert panel.get_xticks().tolist() == [1, 2, 4]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["1", "2", "4"]
+    np.testing.assert_array_equal(panel.lines[0].get_xydata(), [[1, 1], [2, 2], [4, 4]])
+
+
+@pytest.mark.parametrize(
+    "threads", [[1, 2], [1, 2, 4, 8], [1, 2, 4, 8, 16, 32, 48, 64], range(1, 17)]
+)
+@pytest.mark.parametrize("recipes", [RECIPES[:5], RECIPES])
+@pytest.mark.parametrize("draw", [latency_figure, speedup_figure])
+def test_no_text_lies_on_another(
+    opened: Opened,
+    draw: Draw,
+    recipes: tuple[str, ...],
+    threads: Iterable[int],
+) -> None:
+    figure = draw(opened(a_grid(recipes, threads)))
+    figure.draw_without_rendering()
+    (panel,) = figure.axes
+    least, most = panel.get_xlim()
+    ticks = [tick for tick in panel.get_xticklabels() if least <= tick.get_position()[0] <= most]
+    # Of the text alone: an annotation's own extent has its line in it.
+    boxes = [Text.get_window_extent(text) for text in (*panel.texts, *ticks) if text.get_text()]
+    assert len(boxes) > 1
+    assert not [(a, b) for place, a in enumerate(boxes) for b in boxes[:place] if a.overlaps(b)]
+    for box in boxes:
+        assert figure.bbox.containsx(box.x0) and figure.bbox.containsx(box.x1)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9), st.floats(0.01, 0.2))
+def test_names_keep_their_distance_and_their_order(wanted: list[float], gap: float) -> None:
+    places = _spread(sorted(wanted), gap)
+    assert all(b - a >= gap - 1e-9 for a, b in pairwise(places))
+    assert np.mean(places) == pytest.approx(np.mean(wanted))  # none is pushed to one side
