@@ -1,0 +1,383 @@
+"""Artifacts, built by the real TensorFlow and litert-quantizer in processes of their own."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from suite import ModelSpec, UserError
+from suite.artifacts.build import (
+    BuildFailure,
+    Built,
+    build_artifacts,
+    builders_at_once,
+    free_memory_bytes,
+)
+from suite.artifacts.check import UnfitError, agreement, check_operators, check_outputs
+from suite.artifacts.request import ArtifactRequest
+from suite.artifacts.store import Artifact, ArtifactStore
+from suite.models.source import resolve_source
+from suite.models.tflite_file import TfliteFile, read_tflite
+from suite.quantizations import RECIPES
+
+pytestmark = pytest.mark.tensorflow
+
+
+def request(folder: Path, source: str, quantization: str, **spec: object) -> ArtifactRequest:
+    declared = ModelSpec(source=source, **spec)  # type: ignore[arg-type]
+    return ArtifactRequest("m", declared, resolve_source("m", declared, folder), quantization)
+
+
+class Workshop:
+    """Builds in one store, and keeps no count of anything else."""
+
+    def __init__(self, root: Path, logs: Path) -> None:
+        self.store = ArtifactStore(root)
+        self.logs = logs
+
+    def build(self, *requests: ArtifactRequest) -> list[Built]:
+        built = build_artifacts(requests, self.store, lambda event: None, self.logs)
+        return [built[request.key] for request in requests]
+
+    def artifact(self, request: ArtifactRequest) -> Artifact:
+        [built] = self.build(request)
+        assert isinstance(built, Artifact), built
+        return built
+
+    def failure(self, request: ArtifactRequest) -> str:
+        [built] = self.build(request)
+        assert isinstance(built, BuildFailure)
+        return built.reason
+
+    def litter(self) -> list[Path]:
+        return list(self.store.root.glob(".building-*"))
+
+
+@pytest.fixture
+def workshop(store: Path, tmp_path: Path) -> Workshop:
+    """Builds in the session's store: what one test has built, another finds."""
+    return Workshop(store, tmp_path / "logs")
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Workshop:
+    """Builds in a store of its own."""
+    return Workshop(tmp_path / "store", tmp_path / "logs")
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models whose inputs are out of the ordinary."""
+    folder = tmp_path_factory.mktemp("shapes")
+    code = """
+        import sys, keras
+        from keras import layers
+        a, b = keras.Input((4,), name="zebra"), keras.Input((6, 2), name="ant")
+        out = layers.Dense(3)(layers.concatenate([layers.Dense(5)(a), layers.Flatten()(b)]))
+        keras.Model([a, b], out).save(sys.argv[1] + "/two.keras")
+        x = keras.Input((None, None, 3))
+        y = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(x))
+        keras.Model(x, y).save(sys.argv[1] + "/open.keras")
+        t = keras.Input((7,), dtype="int32")
+        keras.Model(t, layers.Dense(2)(layers.Flatten()(layers.Embedding(9, 4)(t)))).save(
+            sys.argv[1] + "/tokens.keras")
+    """
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(folder)], check=True, capture_output=True
+    )
+    return folder
+
+
+def test_every_recipe_gives_a_checked_artifact(workshop: Workshop, models: Path) -> None:
+    built = workshop.build(*(request(models, "tiny.keras", recipe) for recipe in RECIPES))
+    artifacts = {}
+    for recipe, artifact in zip(RECIPES, built, strict=True):
+        assert isinstance(artifact, Artifact), artifact
+        artifacts[recipe] = artifact
+        row = artifact.row
+        assert artifact.path.stat().st_size == row.artifact_bytes
+        assert 0 < row.artifact_compressed_bytes < row.artifact_bytes
+        assert row.recipe == recipe
+        assert json.loads(row.operators)["CONV_2D"] == 2
+        assert "tiny.keras" in row.reference
+        assert row.error_rel_l2 < 0.2
+        assert row.error_cosine > 0.98
+        assert artifact.rough_latency_ns > 0
+    # Its tensors are as the recipe says; a model as tiny as this keeps some of them in float.
+    for recipe in ("float32", "float16", "int8", "int16x8", "weight-only-int8"):
+        assert read_tflite(artifacts[recipe].path).quantization == recipe
+    sizes = {recipe: artifact.row.artifact_bytes for recipe, artifact in artifacts.items()}
+    assert sizes["float16"] < sizes["float32"]
+    assert sizes["weight-only-int4"] < sizes["weight-only-int8"] < sizes["float16"]
+    assert artifacts["float32"].row.error_rel_l2 < 1e-5
+    assert "litert-quantizer" in artifacts["weight-only-int4"].row.converter
+
+
+@pytest.mark.parametrize("source", ["exported", "around_keras", "no_signature"])
+def test_saved_models_with_and_without_a_signature(
+    workshop: Workshop, models: Path, source: str
+) -> None:
+    row = workshop.artifact(request(models, source, "float32")).row
+    assert row.error_rel_l2 < 1e-5
+    assert not {"VAR_HANDLE", "READ_VARIABLE"} & json.loads(row.operators).keys()
+
+
+def test_a_saved_model_of_which_nothing_can_be_run(apart: Workshop, models: Path) -> None:
+    with pytest.raises(UserError, match="cannot be recovered"):
+        apart.build(
+            request(models, "untraced", "float32"), request(models, "tiny.keras", "int16x8")
+        )
+    assert not apart.litter()
+
+
+def test_signatures_are_chosen_by_name(workshop: Workshop, apart: Workshop, models: Path) -> None:
+    chosen = request(models, "exported", "float32", signature="serving_default")
+    assert workshop.artifact(chosen).row.error_rel_l2 < 1e-5
+    with pytest.raises(UserError, match=r"no signature 'other'\.\nIt has: serving_default"):
+        apart.build(request(models, "exported", "float32", signature="other"))
+
+
+def test_two_inputs_keep_their_order(workshop: Workshop, shapes: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    data = {"zebra": rng.random((20, 4)), "ant": rng.random((20, 6, 2))}
+    np.savez(tmp_path / "x.npz", **{name: x.astype("f4") for name, x in data.items()})
+    for quantization, error in (("float32", 1e-5), ("int8", 0.1)):
+        made = request(shapes, "two.keras", quantization, data=str(tmp_path / "x.npz"))
+        assert workshop.artifact(made).row.error_rel_l2 < error
+
+
+def test_open_dimensions_need_a_shape(workshop: Workshop, apart: Workshop, shapes: Path) -> None:
+    with pytest.raises(UserError, match=r"open: \[\?, \?, 3\]\.\nSet input_shape"):
+        apart.build(request(shapes, "open.keras", "float32"))
+    closed = request(shapes, "open.keras", "float32", input_shape=(10, 12, 3))
+    assert workshop.artifact(closed).row.error_rel_l2 < 1e-5
+    with pytest.raises(UserError, match=r"\[\?, \?, 3\], not \[10, 12\]"):
+        apart.build(request(shapes, "open.keras", "float32", input_shape=(10, 12)))
+
+
+def test_integer_tokens_are_inputs_too(workshop: Workshop, shapes: Path) -> None:
+    assert workshop.artifact(request(shapes, "tokens.keras", "dynamic")).row.error_rel_l2 < 0.1
+
+
+def test_integer_inputs_and_outputs(workshop: Workshop, models: Path) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    for quantization, dtype in (("int8", np.int8), ("int16x8", np.int16)):
+        artifact = workshop.artifact(request(models, "tiny.keras", quantization, io="integer"))
+        interpreter = Interpreter(model_path=str(artifact.path))
+        for tensor in (*interpreter.get_input_details(), *interpreter.get_output_details()):
+            assert tensor["dtype"] == dtype
+        assert artifact.row.error_rel_l2 < 0.2
+
+
+def test_data_that_do_not_fit(apart: Workshop, models: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "wrong.npy", np.zeros((3, 5, 5, 3), "f4"))
+    with pytest.raises(UserError, match=r"\(3, 5, 5, 3\).*\(examples, 16, 16, 3\)"):
+        apart.build(request(models, "tiny.keras", "int8", data=str(tmp_path / "wrong.npy")))
+    (tmp_path / "text.npy").write_text("no array")
+    with pytest.raises(UserError, match="cannot be read"):
+        apart.build(request(models, "tiny.keras", "int8", data=str(tmp_path / "text.npy")))
+
+
+def test_a_ready_file_is_taken_as_it_is(workshop: Workshop, models: Path) -> None:
+    artifact = workshop.artifact(request(models, "tiny.tflite", "float32"))
+    assert artifact.path.read_bytes() == (models / "tiny.tflite").read_bytes()
+    assert artifact.row.converter == ""
+    assert math.isnan(artifact.row.error_rel_l2)
+    assert artifact.row.reference == ""
+
+
+def test_a_ready_float_file_is_quantized(workshop: Workshop, models: Path) -> None:
+    recipes = [recipe for recipe in RECIPES if recipe != "float32"]
+    built = workshop.build(*(request(models, "tiny.tflite", recipe) for recipe in recipes))
+    for recipe, artifact in zip(recipes, built, strict=True):
+        assert isinstance(artifact, Artifact), artifact
+        assert artifact.row.error_rel_l2 < 0.2
+        assert artifact.row.artifact_bytes < (models / "tiny.tflite").stat().st_size
+        if recipe != "weight-only-int4":
+            assert read_tflite(artifact.path).quantization == recipe
+
+
+def test_a_ready_quantized_file_is_not_quantized_again(
+    workshop: Workshop, models: Path, tmp_path: Path
+) -> None:
+    int8 = workshop.artifact(request(models, "tiny.keras", "int8"))
+    shutil.copy(int8.path, tmp_path / "q.tflite")
+    assert workshop.artifact(request(tmp_path, "q.tflite", "int8")).row.recipe == "int8"
+    reason = workshop.failure(request(tmp_path, "q.tflite", "float32"))
+    assert reason == "q.tflite already holds int8: only that can be measured."
+
+
+def test_a_keras_application(workshop: Workshop, tmp_path: Path) -> None:
+    made = [
+        request(tmp_path, "keras:MobileNetV2", recipe, input_shape=(32, 32, 3), weights="seed:3")
+        for recipe in ("float32", "int8")
+    ]
+    for artifact in workshop.build(*made):
+        assert isinstance(artifact, Artifact), artifact
+    with pytest.raises(UserError, match="input_shape"):
+        workshop.build(request(tmp_path, "keras:MobileNetV2", "float32", input_shape=(9, 9, 5)))
+
+
+def test_the_same_request_gives_the_same_bytes(
+    workshop: Workshop, apart: Workshop, models: Path
+) -> None:
+    made = request(models, "tiny.keras", "int8")
+    assert workshop.artifact(made).path.read_bytes() == apart.artifact(made).path.read_bytes()
+
+
+def test_the_key_is_of_what_bears_on_the_file(models: Path) -> None:
+    plain = request(models, "tiny.keras", "float32")
+    assert plain.key == request(models, "tiny.keras", "float32", calibration_samples=99).key
+    others = [
+        request(models, "tiny.keras", "int8"),
+        request(models, "tiny.keras", "int8", calibration_samples=99),
+        request(models, "tiny.keras", "int8", io="integer"),
+        request(models, "exported", "float32"),
+        request(models, "keras:ResNet50", "float32"),
+        request(models, "keras:ResNet50", "float32", weights="seed:1"),
+        request(models, "keras:ResNet50", "float32", weights="tiny.keras"),
+    ]
+    assert len({plain.key, *(other.key for other in others)}) == 8
+
+
+BUILD = """
+    import sys
+    from pathlib import Path
+    from suite import ModelSpec
+    from suite.artifacts.build import build_artifacts
+    from suite.artifacts.request import ArtifactRequest
+    from suite.artifacts.store import ArtifactStore
+    from suite.models.source import resolve_source
+    folder, root, source, *quantizations = sys.argv[1:]
+    spec = ModelSpec(source=source)
+    found = resolve_source("m", spec, Path(folder))
+    requests = [ArtifactRequest("m", spec, found, q) for q in quantizations]
+    events = lambda event: print(event.what, event.request.quantization, flush=True)
+    built = build_artifacts(requests, ArtifactStore(Path(root)), events, Path(root) / "logs")
+    for artifact in built.values():
+        print(getattr(artifact, "reason", "there"), flush=True)
+"""
+
+
+def build_elsewhere(
+    models: Path, root: Path, source: str, *quantizations: str, **env: str
+) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(BUILD), models, root, source, *quantizations],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **env},
+    )
+
+
+def builders_of(pid: int) -> Iterator[int]:
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in (thread / "children").read_text().split():
+            yield int(child)
+
+
+def test_two_that_start_together_build_once(models: Path, tmp_path: Path) -> None:
+    both = [build_elsewhere(models, tmp_path, "tiny.keras", "float32", "dynamic") for _ in "ab"]
+    said = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert all(out.count("there") == 2 for out, _ in said)
+    logs = [path.read_text() for path in (tmp_path / "logs").glob("*.log")]
+    assert len(list(tmp_path.glob("??/*/model.tflite"))) == 2
+    assert not list(tmp_path.glob(".building-*"))
+    assert len(logs) == 2
+
+
+def test_a_builder_that_is_killed_costs_its_artifact_alone(models: Path, tmp_path: Path) -> None:
+    process = build_elsewhere(models, tmp_path, "tiny.keras", "float32")
+    while not (builders := list(builders_of(process.pid))):
+        time.sleep(0.01)
+    os.kill(builders[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "the builder was killed by SIGKILL (out of memory?)" in out
+    assert not list(tmp_path.glob(".building-*"))
+
+
+def test_ctrl_c_ends_the_builders(models: Path, tmp_path: Path) -> None:
+    process = build_elsewhere(models, tmp_path, "tiny.keras", "float32", "dynamic")
+    while not (builders := list(builders_of(process.pid))):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in err
+    assert not any(_runs(builder) for builder in builders)
+    assert not list(tmp_path.glob(".building-*"))
+    assert not list(tmp_path.glob("??/*"))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_without_tensorflow(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        textwrap.dedent(
+            """
+            import sys
+            class Hidden:
+                def find_spec(self, name, path=None, target=None):
+                    if name == "tensorflow":
+                        raise ModuleNotFoundError("No module named 'tensorflow'", name=name)
+            sys.meta_path.insert(0, Hidden())
+            """
+        )
+    )
+    hidden = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    converts = build_elsewhere(models, tmp_path / "a", "tiny.keras", "float32", **hidden)
+    _, err = converts.communicate(timeout=60)
+    assert "needs the package 'tensorflow'" in err
+    assert "litesweep[build]" in err
+    ready = build_elsewhere(models, tmp_path / "b", "tiny.tflite", "float32", "dynamic", **hidden)
+    out, err = ready.communicate(timeout=60)
+    assert out.count("there") == 2, err
+
+
+def test_memory_bounds_how_many_are_built_at_once(models: Path, tmp_path: Path) -> None:
+    one = request(models, "tiny.keras", "float32")
+    assert 1 <= builders_at_once([one]) <= len(os.sched_getaffinity(0))
+    (tmp_path / "memory.max").write_text("5000\n")
+    (tmp_path / "memory.current").write_text("2000\n")
+    assert free_memory_bytes(tmp_path) == 3000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory_bytes(tmp_path) > 10**8
+
+
+def test_what_a_check_refuses() -> None:
+    with pytest.raises(UnfitError, match="VAR_HANDLE"):
+        check_operators(TfliteFile({"ADD": 1, "VAR_HANDLE": 2}, "float32"))
+    check_operators(TfliteFile({"ADD": 1}, "float32"))
+    with pytest.raises(UnfitError, match="not finite"):
+        check_outputs([[np.array([1.0, np.nan])]])
+    check_outputs([[np.array([1.0, 2.0])]])
+
+
+def test_agreement_of_outputs() -> None:
+    reference = [[np.array([[3.0, 4.0]])], [np.array([[4.0, 3.0]])]]
+    same = agreement(reference, reference)
+    assert (same.rel_l2, same.max_abs, same.top1) == (0.0, 0.0, 1.0)
+    assert same.cosine == pytest.approx(1)
+    other = agreement([[np.array([[3.0, 4.0]])], [np.array([[3.0, 4.0]])]], reference)
+    assert other.top1 == 0.5
+    assert other.max_abs == 1.0
+    assert other.rel_l2 == pytest.approx(math.sqrt(2 / 50))
