@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+SHOWN_NAMES = 12
+
 
 class UserError(Exception):
     """A mistake that the user can mend.
@@ -33,4 +35,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
     if close:
         return f"Did you mean {folded[close[0]]!r}?"
-    return "Known: " + ", ".join(folded.values()) + "."
+    names = [*folded.values()]
+    more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    return "Known: " + ", ".join(names[:SHOWN_NAMES]) + f"{more}."

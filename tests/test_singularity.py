@@ -29,7 +29,9 @@ def test_the_tflite_image_is_built_on_the_local_base() -> None:
     text = (FOLDER / "tflite.def").read_text()
     assert "Bootstrap: localimage" in text
     assert "BASE=ubuntu_base.sif" in text
-    for source in re.findall(r"^    (\S+) /opt/", text, flags=re.MULTILINE):
+    copied = text.split("%files")[1].split("%post")[0].split()[::2]
+    assert copied
+    for source in copied:
         assert (FOLDER / source).exists(), source
 
 

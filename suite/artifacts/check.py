@@ -57,7 +57,7 @@ class Runner:
         for tensor, value in zip(self._inputs, example, strict=True):
             if list(tensor["shape"]) != list(value.shape):
                 raise UnfitError(
-                    f"its input {tensor['name']!r} is of shape {list(tensor['shape'])}, "
+                    f"its input {tensor['name']!r} is of shape {tensor['shape'].tolist()}, "
                     f"not {list(value.shape)}"
                 )
             self._interpreter.set_tensor(tensor["index"], _quantized(value, tensor))

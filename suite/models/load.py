@@ -30,7 +30,7 @@ class LoadedModel:
     def run(self, example: Example) -> Outputs:
         """Return the model's own outputs, flattened."""
         outputs = self.function(*[tf.constant(value) for value in example])
-        return [value.numpy() for value in tf.nest.flatten(outputs)]
+        return [outputs[name].numpy() for name in sorted(outputs)]
 
 
 def load_model(name: str, spec: ModelSpec, source: Source) -> LoadedModel:
@@ -112,10 +112,15 @@ def _traced(
     call: Callable[..., Any], inputs: Sequence[InputSpec], kept: Any, batch: int | None = None
 ) -> LoadedModel:
     specs = [
-        tf.TensorSpec((batch, *spec.shape), spec.dtype, name=_argument(spec.name))
-        for spec in inputs
+        tf.TensorSpec((batch, *spec.shape), spec.dtype, name=_argument(spec.name, number, inputs))
+        for number, spec in enumerate(inputs)
     ]
-    function = tf.function(call).get_concrete_function(*specs)
+
+    def named(*values: Any) -> dict[str, Any]:
+        outputs = tf.nest.flatten(call(*values))
+        return {f"output_{number:03}": value for number, value in enumerate(outputs)}
+
+    function = tf.function(named).get_concrete_function(*specs)
     # The converter finds variables by following attributes from an owner. A Keras 3 model hides its
     # own from it, and they would be left as operators that yield NaN: so they are laid open.
     owner = tf.Module()
@@ -123,8 +128,10 @@ def _traced(
     return LoadedModel(tuple(inputs), function, owner)
 
 
-def _argument(name: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in name.partition(":")[0]) or "input"
+def _argument(name: str, number: int, inputs: Sequence[InputSpec]) -> str:
+    """Name an argument so that the converter, which sorts inputs by name, keeps their order."""
+    plain = "".join(c if c.isalnum() else "_" for c in name.partition(":")[0]) or "input"
+    return plain if len(inputs) == 1 else f"input_{number:03}_{plain}"
 
 
 def _closed(
