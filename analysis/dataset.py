@@ -205,9 +205,13 @@ def _selected(results: Results, axes: dict[str, Any]) -> list[CellRow]:
             raise UserError(f"There is no axis {axis!r}.", nearest(axis, _axis_names(results)))
         known = sorted({cell.axes[axis] for cell in results.cells})
         if value not in known:
+            names = tuple(map(str, known))
             raise UserError(
                 f"There is no {axis} {value!r} in these results.",
-                nearest(str(value), tuple(map(str, known))),
+                # "1" is not near to 1: it is another type.
+                f"Known: {', '.join(names)}."
+                if str(value) in names
+                else nearest(str(value), names),
             )
     return [
         cell

@@ -33,6 +33,7 @@ STYLE: Any = {
     "grid.color": "0.9",
     "legend.frameon": False,
     "savefig.dpi": 150,
+    "text.parse_math": False,  # a dollar in a name is a dollar
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "litesweep",  # the same results give the same bytes
 }
@@ -163,7 +164,12 @@ def _latency_axis(panel: Axes, results: xr.Dataset) -> None:
 
 def speedup_figure(results: xr.Dataset) -> Figure:
     """Draw speed-up over one thread against the ideal line: a panel for each model."""
-    ratios = speedup(results, threads=1).assign({n: results[n] for n in ("verdict", "status")})
+    valid = results["verdict"] == ""
+    ratios = speedup(results, threads=1).assign(
+        # A ratio is as good as the worse of its two cells.
+        valid=valid & valid.sel(threads=1, drop=True),
+        status=results["status"],
+    )
     with mpl.rc_context(STYLE):
         figure, panels = _panels(ratios, height=3.2)
         _speedup_axes(panels[0][0], ratios)
@@ -193,7 +199,7 @@ def _speedup_panel(panel: Axes, cells: xr.Dataset) -> None:
         look: Any = {"color": colour, "transform": place}
         panel.plot(threads[known], ratio[known], linewidth=1.2, alpha=0.6, **look)
         panel.vlines(threads, at["ratio_low"].values, at["ratio_high"].values, **look)
-        _points(panel, threads, ratio, at["verdict"].values == "", **look)
+        _points(panel, threads, ratio, at["valid"].values, **look)
         ends.append(End(str(name), colour, threads[known][-1], ratio[known][-1], place))
     _name_lines(panel, ends)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import xarray as xr
 
+from suite.errors import UserError, nearest
 from suite.intervals import geometric_mean
 
 
@@ -27,11 +28,20 @@ def speedup(results: xr.Dataset, **baseline: Any) -> xr.Dataset:
     xarray.Dataset
         Over the sweep's axes, units "1".
 
+    Raises
+    ------
+    UserError
+        If there is no such axis.
+
     Examples
     --------
     >>> speedup(results, quantization="float32")["ratio"].sel(threads=1)  # doctest: +SKIP
     """
     medians = results["trial_median_ns"]
+    known = tuple(map(str, results["median_ns"].dims))
+    for axis in baseline:
+        if axis not in known:
+            raise UserError(f"There is no axis {axis!r}.", nearest(axis, known))
     absent = [axis for axis, value in baseline.items() if value not in results[axis].values]
     if absent:
         nothing = xr.full_like(results["median_ns"], float("nan"))

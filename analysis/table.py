@@ -68,7 +68,7 @@ def _record(point: Record, values: Record) -> Record:
         **{name: known.pop(name) for name in FIRST},
         "verdict": known.pop("verdict").split(),
         "error": known.pop("error") or None,
-        "throughput_per_s": 1e9 / median_ns if median_ns else None,
+        "throughput_per_s": 1e9 * point.get("batch", 1) / median_ns if median_ns else None,
         **known,
     }
 

@@ -57,7 +57,7 @@ def median(values: npt.ArrayLike) -> Intervals:
     """Estimate the median along the last axis, for trial medians of a latency.
 
     The interval is the t interval on logs, widened where the median falls outside: that happens
-    only to strongly skewed values, and never lowers the coverage.
+    to skewed values, and to many values around two modes; it never lowers the coverage.
 
     Parameters
     ----------

@@ -232,6 +232,7 @@ def test_samples_of_all_cells_and_of_none(measured: Path, file: Path) -> None:
         ({"thread": 1}, "no axis 'thread'.*\n.*'threads'"),
         ({"model": "resnet5"}, "no model 'resnet5'.*\n.*'resnet50'"),
         ({"threads": 3}, "no threads 3.*\nKnown: 1, 2"),
+        ({"threads": "1"}, "no threads '1'.*\nKnown: 1, 2"),
     ],
 )
 def test_samples_of_nothing_that_is_there(
@@ -256,6 +257,11 @@ def test_a_drift_of_whole_rounds_falls_out(opened: Opened) -> None:
 def test_rounds_that_only_one_has_do_not_count(opened: Opened) -> None:
     of = speedup(opened(a_run(({}, [100, 100]), ({"threads": 2}, [50, 50, 1, 1]))), threads=1)
     np.testing.assert_allclose(of["ratio"].squeeze(), [1, 2])
+
+
+def test_a_speed_up_along_no_axis_names_the_nearest(opened: Opened) -> None:
+    with pytest.raises(UserError, match=r"no axis 'thread'.*\n.*'threads'"):
+        speedup(opened(some_results()), thread=1)
 
 
 def test_over_what_is_absent_there_is_no_speed_up(opened: Opened) -> None:

@@ -85,12 +85,22 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         a, b = keras.Input((4,), name="zebra"), keras.Input((6, 2), name="ant")
         out = layers.Dense(3)(layers.concatenate([layers.Dense(5)(a), layers.Flatten()(b)]))
         keras.Model([a, b], out).save(sys.argv[1] + "/two.keras")
+        both = {"zebra": keras.Input((4,), name="z"), "ant": keras.Input((6, 2), name="a")}
+        out = layers.concatenate([layers.Dense(5)(both["zebra"]), layers.Flatten()(both["ant"])])
+        keras.Model(both, out).save(sys.argv[1] + "/dictionary.keras")
         x = keras.Input((None, None, 3))
         y = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(x))
         keras.Model(x, y).save(sys.argv[1] + "/open.keras")
         t = keras.Input((7,), dtype="int32")
         keras.Model(t, layers.Dense(2)(layers.Flatten()(layers.Embedding(9, 4)(t)))).save(
             sys.argv[1] + "/tokens.keras")
+        b = keras.Input(batch_shape=(4, 6))
+        keras.Model(b, layers.Dense(2)(b)).save(sys.argv[1] + "/batch.keras")
+        import tensorflow as tf
+        for name in ("batch", "open"):
+            model = keras.models.load_model(f"{sys.argv[1]}/{name}.keras")
+            converted = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+            open(f"{sys.argv[1]}/{name}.tflite", "wb").write(converted)
     """
     subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), str(folder)], check=True, capture_output=True
@@ -156,6 +166,11 @@ def test_two_inputs_keep_their_order(workshop: Workshop, shapes: Path, tmp_path:
         assert workshop.artifact(made).row.error_rel_l2 < error
 
 
+def test_inputs_by_name(workshop: Workshop, shapes: Path) -> None:
+    made = request(shapes, "dictionary.keras", "float32")
+    assert workshop.artifact(made).row.error_rel_l2 < 1e-5
+
+
 def test_open_dimensions_need_a_shape(workshop: Workshop, apart: Workshop, shapes: Path) -> None:
     with pytest.raises(UserError, match=r"open: \[\?, \?, 3\]\.\nSet input_shape"):
         apart.build(request(shapes, "open.keras", "float32"))
@@ -163,6 +178,19 @@ def test_open_dimensions_need_a_shape(workshop: Workshop, apart: Workshop, shape
     assert workshop.artifact(closed).row.error_rel_l2 < 1e-5
     with pytest.raises(UserError, match=r"\[\?, \?, 3\], not \[10, 12\]"):
         apart.build(request(shapes, "open.keras", "float32", input_shape=(10, 12)))
+
+
+def test_a_ready_file_with_open_dimensions_is_refused(apart: Workshop, shapes: Path) -> None:
+    with pytest.raises(UserError, match="leaves dimensions of its input open"):
+        apart.build(request(shapes, "open.tflite", "float32"))
+
+
+def test_a_batch_that_is_fixed_stays(workshop: Workshop, shapes: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((11, 6), "f4"))
+    for source, quantization in (("batch.keras", "int8"), ("batch.tflite", "int8")):
+        made = request(shapes, source, quantization, data=str(tmp_path / "x.npy"))
+        assert workshop.artifact(made).row.error_rel_l2 < 0.1
+    assert workshop.artifact(request(shapes, "batch.tflite", "float32"))
 
 
 def test_integer_tokens_are_inputs_too(workshop: Workshop, shapes: Path) -> None:

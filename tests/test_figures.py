@@ -121,6 +121,18 @@ def test_what_is_not_valid_is_hollow(opened: Opened) -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["1 thread", "not valid: see table"]
 
 
+def test_a_speed_up_over_what_is_not_valid_is_hollow(opened: Opened) -> None:
+    run = a_run(({}, [10**6]), ({"threads": 2}, [6 * 10**5] * 6), ({"threads": 4}, [10**5] * 6))
+    (drawn,) = points(speedup_figure(opened(run)).axes[0])
+    np.testing.assert_array_equal(drawn.get_facecolor(), [[1, 1, 1, 1]])
+
+
+def test_a_name_is_never_a_formula(opened: Opened) -> None:
+    figure = latency_figure(opened(a_run(({"model": r"$\frac$"}, [10**6] * 6))))
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_title("left") == r"$\frac$"
+
+
 def test_each_model_has_its_panel(opened: Opened, tmp_path: Path) -> None:
     results = opened(a_grid(["float32", "int8"], [1, 2], models=["one", "two"]))
     for draw in (latency_figure, speedup_figure):

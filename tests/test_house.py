@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import analysis
 from suite.results.write import write_results
 from tests.conftest import REPOSITORY
 from tests.rows import a_run
@@ -60,6 +61,10 @@ def test_the_rules_would_catch_an_offender() -> None:
     assert not may_import(analysis, "suite.sweep.Sweep")
     assert may_import(analysis, "suite.results.read.read_results")
     assert not within("suite.results_of_another_kind", "suite.results")
+
+
+def test_every_name_that_analysis_offers_is_there() -> None:
+    assert all(getattr(analysis, name) for name in analysis.__all__)
 
 
 # On a laptop

@@ -75,6 +75,11 @@ def test_json_has_what_programs_rely_on(opened: Opened) -> None:
     assert good["throughput_per_s"] == pytest.approx(1 / 0.060, rel=1e-6)
 
 
+def test_throughput_counts_what_a_batch_holds(opened: Opened) -> None:
+    run = a_run(({"batch": 1}, [10**6] * 6), ({"batch": 8}, [4 * 10**6] * 6))
+    assert [r["throughput_per_s"] for r in to_json(opened(run))] == pytest.approx([1000, 2000])
+
+
 def test_statuses(opened: Opened) -> None:
     told = [(r["status"], r["verdict"], r["error"]) for r in to_json(opened(a_mixed_run()))]
     assert told == [

@@ -136,7 +136,7 @@ class _Work:
             self._end("failed", request, base)
             return
         self._tell("started", request)
-        with self.store.building(request.key) as folder:
+        with self.store.building(request.key, lambda: self._stopped) as folder:
             if self.store.find(request.key):  # another run has built it while we waited
                 ending, reason = "built", ""
             else:

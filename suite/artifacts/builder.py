@@ -35,6 +35,7 @@ from suite.canonical import canonical_json
 from suite.errors import UserError
 from suite.models.examples import Example, InputSpec, given_examples, seeded_examples
 from suite.models.tflite_file import read_tflite
+from suite.process import die_with_parent
 from suite.quantizations import CALIBRATED
 from suite.results.rows import ArtifactRow
 
@@ -48,6 +49,7 @@ REQUEST = TypeAdapter(ArtifactRequest)
 
 def main() -> None:
     """Build what standard input asks for."""
+    die_with_parent()
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     said = json.load(sys.stdin)
@@ -180,12 +182,18 @@ def _from_file(request: ArtifactRequest, base: Path | None, path: Path) -> Refer
 
 
 def _inputs(request: ArtifactRequest, runner: Runner) -> Sequence[InputSpec]:
+    """Return the inputs of a ready file, which keeps the shape that it has."""
     wanted = request.spec.input_shape
-    if wanted and [spec.shape for spec in runner.inputs] != [wanted]:
+    if wanted and [spec.shape[1:] for spec in runner.inputs] != [wanted]:
         shapes = ", ".join(str(list(spec.shape)) for spec in runner.inputs)
         raise UserError(
             f"The inputs of {request.spec.source!r} are of shape {shapes}, not {list(wanted)}.",
             f"Leave input_shape away under [models.{request.model}]: a ready file keeps its own.",
+        )
+    if runner.has_open_shape:
+        raise UserError(
+            f"{request.spec.source!r} leaves dimensions of its input open, beside the batch.",
+            "Convert the model with a fixed shape, or give it as .keras with input_shape.",
         )
     return runner.inputs
 

@@ -36,8 +36,8 @@ class Runner:
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._interpreter = Interpreter(model_path=str(path), num_threads=1)
         try:
+            self._interpreter = Interpreter(model_path=str(path), num_threads=1)
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise UnfitError(f"LiteRT cannot run it: {_one_line(error)}") from error
@@ -48,9 +48,14 @@ class Runner:
     def inputs(self) -> tuple[InputSpec, ...]:
         """The inputs, as their file has them."""
         return tuple(
-            InputSpec(t["name"], tuple(map(int, t["shape"][1:])), np.dtype(t["dtype"]).name)
+            InputSpec(t["name"], tuple(t["shape"].tolist()), np.dtype(t["dtype"]).name)
             for t in self._inputs
         )
+
+    @property
+    def has_open_shape(self) -> bool:
+        """Whether a dimension other than the batch is left open; it stands at 1 then."""
+        return any((t["shape_signature"][1:] < 0).any() for t in self._inputs)
 
     def run(self, example: Example) -> Outputs:
         """Return the outputs, quantized ones as the numbers that they stand for."""

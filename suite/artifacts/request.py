@@ -7,6 +7,7 @@ from typing import Any
 from suite.canonical import digest
 from suite.models.source import Source
 from suite.quantizations import CALIBRATED, FILE_ONLY, REQUANTIZED
+from suite.results.rows import SCHEMA_VERSION
 from suite.sweep import ModelSpec
 
 
@@ -24,6 +25,7 @@ class ArtifactRequest:
         """Content address: a hash of all that bears on the file's bytes or on its check."""
         source, spec = self.source, self.spec
         made_of: dict[str, Any] = {
+            "schema": SCHEMA_VERSION,  # what is known of an artifact follows it
             "source": [source.kind, source.digest],
             "weights": source.weights_digest or spec.weights,
             "input_shape": spec.input_shape,

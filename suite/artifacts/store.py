@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,16 +64,23 @@ class ArtifactStore:
         )
 
     @contextmanager
-    def building(self, key: str) -> Iterator[Path]:
+    def building(self, key: str, give_up: Callable[[], bool] = lambda: False) -> Iterator[Path]:
         """Give an empty folder to build `key` in; what is in it when the block ends is kept.
 
         The block runs in one process at a time: whoever comes second should look with `find`
         first. If it raises, or leaves no description, nothing of it is kept.
 
+        Parameters
+        ----------
+        give_up
+            Asked while another process builds the same: whether to wait no longer.
+
         Raises
         ------
         UserError
             If the store cannot be written to.
+        InterruptedError
+            If it was given up.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -86,7 +93,7 @@ class ArtifactStore:
             ) from error
         scratch = self.root / f".building-{key}"
         try:
-            _wait_for(lock)
+            _wait_for(lock, give_up)
             shutil.rmtree(scratch, ignore_errors=True)  # of a builder that was killed
             scratch.mkdir()
             yield scratch
@@ -116,9 +123,11 @@ def describe(folder: Path, row: ArtifactRow, rough_latency_ns: int) -> None:
     (folder / DESCRIPTION).write_text(json.dumps(said, indent=1) + "\n")
 
 
-def _wait_for(lock: int) -> None:
+def _wait_for(lock: int, give_up: Callable[[], bool]) -> None:
     # Not a blocking call: a thread in one cannot be interrupted.
     while True:
+        if give_up():
+            raise InterruptedError("stopped")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

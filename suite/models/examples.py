@@ -12,12 +12,12 @@ from suite.errors import UserError
 SEED = 0
 
 Example = list[npt.NDArray[np.generic]]
-"""One value of each input, in the model's order, with a batch dimension of 1."""
+"""One value of each input, in the model's order."""
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """An input of a model: its shape without the batch dimension."""
+    """An input of a model; where the batch is left open, its first dimension is 1."""
 
     name: str
     shape: tuple[int, ...]
@@ -32,10 +32,10 @@ def seeded_examples(inputs: Sequence[InputSpec], count: int) -> list[Example]:
     generator = np.random.default_rng(SEED)
 
     def draw(spec: InputSpec) -> npt.NDArray[np.generic]:
-        shape, dtype = (1, *spec.shape), np.dtype(spec.dtype)
+        dtype = np.dtype(spec.dtype)
         if dtype.kind == "f":
-            return generator.random(shape, dtype=np.float32).astype(dtype)
-        return generator.integers(0, 2, shape).astype(dtype)
+            return np.asarray(generator.random(spec.shape, dtype=np.float32)).astype(dtype)
+        return np.asarray(generator.integers(0, 2, spec.shape)).astype(dtype)
 
     return [[draw(spec) for spec in inputs] for _ in range(count)]
 
@@ -52,18 +52,18 @@ def given_examples(path: Path, inputs: Sequence[InputSpec], count: int) -> list[
         If the file cannot be read or its arrays do not fit the model's inputs.
     """
     arrays = _arrays(path, inputs)
+    parts = []
     for spec, array in zip(inputs, arrays, strict=True):
-        if array.shape[1:] != spec.shape or not len(array):
+        batch, *shape = spec.shape or (1,)
+        if list(array.shape[1:]) != shape or len(array) < batch:
             raise UserError(
                 f"The data in {str(path)!r} are of shape {array.shape}; the model's input "
-                f"{spec.name!r} needs (examples, {', '.join(map(str, spec.shape))}).",
+                f"{spec.name!r} needs (examples, {', '.join(map(str, shape))}).",
                 "Save them so, or set input_shape.",
             )
-    length = min(count, *(len(array) for array in arrays))
-    return [
-        [array[i : i + 1].astype(spec.dtype) for spec, array in zip(inputs, arrays, strict=True)]
-        for i in range(length)
-    ]
+        whole = array[: len(array) // batch * batch].astype(spec.dtype)
+        parts.append(whole.reshape(-1, *spec.shape)[:count])
+    return [list(example) for example in zip(*parts, strict=False)]
 
 
 def _arrays(path: Path, inputs: Sequence[InputSpec]) -> list[npt.NDArray[np.generic]]:

@@ -87,32 +87,40 @@ def _file(source: Source) -> Any:
 
 
 def _from_keras(name: str, spec: ModelSpec, model: Any) -> LoadedModel:
-    if not getattr(model, "inputs", None):
+    tensors = getattr(model, "inputs", None)
+    if not tensors:
         if spec.input_shape is None:
             raise UserError(
                 f"The model {name!r} does not say what shape its input has.",
                 f"Set input_shape under [models.{name}].",
             )
         model(tf.zeros((1, *spec.input_shape)))
-        inputs = [InputSpec("input", spec.input_shape, "float32")]
-    else:
-        shapes = [_closed(name, spec, t.shape[1:], len(model.inputs)) for t in model.inputs]
-        inputs = [
-            InputSpec(tensor.name, shape, tf.as_dtype(tensor.dtype).name)
-            for tensor, shape in zip(model.inputs, shapes, strict=True)
-        ]
+        inputs = [InputSpec("input", (1, *spec.input_shape), "float32")]
+        return _traced(lambda value: model(value, training=False), inputs, model, None)
+    inputs = [
+        InputSpec(
+            tensor.name,
+            (tensor.shape[0] or 1, *_closed(name, spec, tensor.shape[1:], len(tensors))),
+            tf.as_dtype(tensor.dtype).name,
+        )
+        for tensor in tensors
+    ]
 
     def call(*values: Any) -> Any:
-        return model(values[0] if len(values) == 1 else list(values), training=False)
+        # A single tensor, a list or a dictionary, as the model was made.
+        return model(tf.nest.pack_sequence_as(model.input, values), training=False)
 
-    return _traced(call, inputs, model)
+    return _traced(call, inputs, model, tensors[0].shape[0])
 
 
 def _traced(
-    call: Callable[..., Any], inputs: Sequence[InputSpec], kept: Any, batch: int | None = None
+    call: Callable[..., Any], inputs: Sequence[InputSpec], kept: Any, batch: int | None
 ) -> LoadedModel:
+    """Trace `call`, with the batch left open if it is None."""
     specs = [
-        tf.TensorSpec((batch, *spec.shape), spec.dtype, name=_argument(spec.name, number, inputs))
+        tf.TensorSpec(
+            (batch, *spec.shape[1:]), spec.dtype, name=_argument(spec.name, number, inputs)
+        )
         for number, spec in enumerate(inputs)
     ]
 
@@ -182,10 +190,15 @@ def _saved_model(name: str, spec: ModelSpec, source: Source) -> LoadedModel:
             f"The SavedModel of {name!r} does not say what shape its inputs have.",
             "Save it with a signature that does.",
         )
-    shapes = [_closed(name, spec, leaf.shape[1:], len(tensors)) for leaf in tensors]
+    batches = {leaf.shape[0] for leaf in tensors}
+    batch = batches.pop() if len(batches) == 1 else 1
     inputs = [
-        InputSpec(leaf.name or f"input_{number}", shape, leaf.dtype.name)
-        for number, (leaf, shape) in enumerate(zip(tensors, shapes, strict=True))
+        InputSpec(
+            leaf.name or f"input_{number}",
+            (batch or 1, *_closed(name, spec, leaf.shape[1:], len(tensors))),
+            leaf.dtype.name,
+        )
+        for number, leaf in enumerate(tensors)
     ]
 
     def call(*values: Any) -> Any:
@@ -194,8 +207,7 @@ def _saved_model(name: str, spec: ModelSpec, source: Source) -> LoadedModel:
         args, kwargs = tf.nest.pack_sequence_as(structure, filled)
         return function(*args, **kwargs)
 
-    batches = {leaf.shape[0] for leaf in tensors}
-    return _traced(call, inputs, loaded, batches.pop() if len(batches) == 1 else 1)
+    return _traced(call, inputs, loaded, batch)
 
 
 def _signature(name: str, spec: ModelSpec, loaded: Any) -> Any:

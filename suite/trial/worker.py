@@ -5,14 +5,12 @@ its own, pins itself before it does, and measures one model. Started by `suite.t
 a request on its standard input.
 """
 
-import ctypes
 import gc
 import hashlib
 import json
 import math
 import os
 import resource
-import signal
 import sys
 from array import array
 from dataclasses import asdict, dataclass
@@ -20,6 +18,7 @@ from itertools import count, pairwise, repeat
 from time import perf_counter_ns, process_time_ns
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from suite.process import die_with_parent
 from suite.trial.protocol import SAMPLE_BYTES, TrialAnswer, TrialRequest
 from suite.warmup import SLOW_NS, window_size, windows_agree
 
@@ -36,13 +35,11 @@ LEAST_SAMPLES_SLOW = 3
 LEAST_WINDOWS = 4
 """Windows that the warm-up may take whatever its cap in time."""
 PROBING_NS = 5_000_000
-PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Measure what standard input asks for and answer on standard output."""
-    # A parent that is killed must not leave a process that burns CPUs which others time.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     request = TrialRequest(**json.load(sys.stdin))
     channel = _private_stdout()
     try:
