@@ -190,11 +190,6 @@ def _inputs(request: ArtifactRequest, runner: Runner) -> Sequence[InputSpec]:
             f"The inputs of {request.spec.source!r} are of shape {shapes}, not {list(wanted)}.",
             f"Leave input_shape away under [models.{request.model}]: a ready file keeps its own.",
         )
-    if runner.has_open_shape:
-        raise UserError(
-            f"{request.spec.source!r} leaves dimensions of its input open, beside the batch.",
-            "Convert the model with a fixed shape, or give it as .keras with input_shape.",
-        )
     return runner.inputs
 
 

@@ -38,11 +38,11 @@ class Runner:
 
         try:
             self._interpreter = Interpreter(model_path=str(path), num_threads=1)
+            self._inputs, self._outputs = _ends(self._interpreter)
+            check_shapes(self._inputs)
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise UnfitError(f"LiteRT cannot run it: {_one_line(error)}") from error
-        self._inputs = self._interpreter.get_input_details()
-        self._outputs = self._interpreter.get_output_details()
 
     @property
     def inputs(self) -> tuple[InputSpec, ...]:
@@ -51,11 +51,6 @@ class Runner:
             InputSpec(t["name"], tuple(t["shape"].tolist()), np.dtype(t["dtype"]).name)
             for t in self._inputs
         )
-
-    @property
-    def has_open_shape(self) -> bool:
-        """Whether a dimension other than the batch is left open; it stands at 1 then."""
-        return any((t["shape_signature"][1:] < 0).any() for t in self._inputs)
 
     def run(self, example: Example) -> Outputs:
         """Return the outputs, quantized ones as the numbers that they stand for."""
@@ -77,6 +72,37 @@ class Runner:
         begin = time.perf_counter_ns()
         self._interpreter.invoke()
         return time.perf_counter_ns() - begin
+
+
+def _ends(interpreter: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the details of the inputs and of the outputs, in the order of their names.
+
+    The converter lists a graph's inputs in an order of its own; the signature tells which is which.
+    """
+    signatures = interpreter.get_signature_list()
+    if len(signatures) != 1:
+        return interpreter.get_input_details(), interpreter.get_output_details()
+    runner = interpreter.get_signature_runner(*signatures)
+    inputs, outputs = runner.get_input_details(), runner.get_output_details()
+    return [inputs[name] for name in sorted(inputs)], [outputs[name] for name in sorted(outputs)]
+
+
+def check_shapes(inputs: Sequence[dict[str, Any]]) -> None:
+    """Refuse inputs that are open in another dimension than the batch.
+
+    Raises
+    ------
+    UnfitError
+        The runtime would take such a dimension to be 1.
+    """
+    for tensor in inputs:
+        shape = tensor["shape_signature"].tolist()
+        if any(size < 0 for size in shape[1:]):
+            written = ", ".join("?" if size < 0 else str(size) for size in shape)
+            raise UnfitError(
+                f"its input {tensor['name']!r} has open dimensions, [{written}]; convert it with "
+                "a fixed shape, or give the model as .keras with input_shape"
+            )
 
 
 def _quantized(value: npt.NDArray[Any], tensor: dict[str, Any]) -> npt.NDArray[Any]:

@@ -32,7 +32,10 @@ def convert(
     converter = tf.lite.TFLiteConverter.from_concrete_functions([model.function], model.owner)
     _SETTINGS[quantization](tf, converter)
     if quantization in _INTEGER:
-        converter.representative_dataset = lambda: iter(examples)
+        # By name: the converter lists a graph's inputs in an order of its own.
+        names = [spec.name for spec in model.function.structured_input_signature[0]]
+        data = [dict(zip(names, example, strict=True)) for example in examples]
+        converter.representative_dataset = lambda: iter(data)
         if io == "integer":
             integer = getattr(tf, _INTEGER[quantization])
             converter.inference_input_type = converter.inference_output_type = integer
@@ -101,7 +104,8 @@ def requantize(
         if not signatures:
             raise ValueError("it has no signature, which litert-quantizer needs to calibrate it")
         key, signature = next(iter(signatures.items()))
-        data = [dict(zip(signature["inputs"], example, strict=True)) for example in examples]
+        names = sorted(signature["inputs"])
+        data = [dict(zip(names, example, strict=True)) for example in examples]
         ranges = quantizer.calibrate({key: data})
     quantized = quantizer.quantize(ranges, enable_progress_report=False).quantized_model
     return bytes(quantized)

@@ -106,9 +106,12 @@ def _from_keras(name: str, spec: ModelSpec, model: Any) -> LoadedModel:
         for tensor in tensors
     ]
 
+    # A single tensor, a list or a dictionary, as the model was made. A Sequential takes one tensor,
+    # and has no `input` before it was called.
+    structure = tensors[0] if isinstance(model, tf.keras.Sequential) else model.input
+
     def call(*values: Any) -> Any:
-        # A single tensor, a list or a dictionary, as the model was made.
-        return model(tf.nest.pack_sequence_as(model.input, values), training=False)
+        return model(tf.nest.pack_sequence_as(structure, values), training=False)
 
     return _traced(call, inputs, model, tensors[0].shape[0])
 
@@ -137,7 +140,7 @@ def _traced(
 
 
 def _argument(name: str, number: int, inputs: Sequence[InputSpec]) -> str:
-    """Name an argument so that the converter, which sorts inputs by name, keeps their order."""
+    """Name an argument so that the order of the names is the order of the inputs."""
     plain = "".join(c if c.isalnum() else "_" for c in name.partition(":")[0]) or "input"
     return plain if len(inputs) == 1 else f"input_{number:03}_{plain}"
 
