@@ -25,6 +25,7 @@ REASONS = {
     "threads_not_used": "threads not used: fewer threads worked than were asked for",
     "clock_coarse": "clock coarse: samples are too short for the clock",
     "output_not_finite": "output not finite: NaN or infinity among the outputs",
+    "cpu_type_mismatch": "CPU type mismatch: measured on another microarchitecture than expected",
     "failed_trials": "failed trials: some trials did not run to their end",
     "output_differs": "output differs: not all trials computed the same",
     "few_trials": f"few trials: under {LEAST_TRIALS}, the least for an interval to rely on",

@@ -1,16 +1,19 @@
-"""The command line: `litesweep plan | run | show | figures`."""
+"""The command line: `litesweep plan | run | submit | status | ... | show | figures`."""
 
 import errno
 import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 from suite.errors import InternalError, UserError
+
+if TYPE_CHECKING:
+    from jobs.packing import Jobs
 
 app = typer.Typer(
     help="Measure how deep-learning inference runs on CPUs: a sweep of models, quantizations and "
@@ -29,6 +32,19 @@ StorePath = Annotated[
     typer.Option("--store", metavar="DIR", help="Where artifacts are kept, for all runs."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="The run's folder.", show_default="runs/NAME-HASH"),
+]
+SubmittedRun = Annotated[Path, typer.Argument(metavar="RUN", help="A submitted run's folder.")]
+SiteFile = Annotated[
+    str | None,
+    typer.Option(
+        "--site",
+        metavar="SITE",
+        help="The cluster: a site file, or the name of one in the user's configuration.",
+    ),
+]
 
 
 class Executor(StrEnum):
@@ -38,13 +54,65 @@ class Executor(StrEnum):
     LOCAL = "local"
 
 
+WaitOption = Annotated[bool, typer.Option("--wait", help="Wait, collect, print the table.")]
+WATCH_EVERY_S = 5.0
+
+
+class Mode(StrEnum):
+    """What the nodes of a job do with its cells."""
+
+    REPLICATE = "replicate"
+    PARTITION = "partition"
+
+
+ModeOption = Annotated[
+    Mode,
+    typer.Option(
+        help="replicate: every node of a job measures every cell; partition: they share them out."
+    ),
+]
+JobLength = Annotated[
+    str, typer.Option("--job-length", metavar="TIME", help="What a job is meant to take.")
+]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget", metavar="NODE-HOURS", help="Refuse what is projected to take more.", min=0
+    ),
+]
+
+
+def jobs_of(mode: Mode, job_length: str, budget: float | None) -> "Jobs":
+    """Return how a sweep becomes jobs, as the options have it."""
+    from jobs.packing import Jobs
+    from suite.sweep import seconds
+
+    return Jobs(mode.value, seconds(job_length), budget)
+
+
 @app.command()
-def plan(sweep: SweepPath, store: StorePath = None, as_json: AsJson = False) -> None:
-    """Show the cells of a sweep, the artifacts to build and the projected time."""
-    from jobs.previews import preview, print_preview
+def plan(
+    sweep: SweepPath,
+    *,
+    site: SiteFile = None,
+    mode: ModeOption = Mode.REPLICATE,
+    job_length: JobLength = "30 min",
+    budget: Budget = None,
+    store: StorePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the cells of a sweep, the artifacts to build and the projected time.
+
+    With --site also the jobs that it becomes there, their node-hours and the limits of the queue.
+    """
+    from jobs.previews import preview, preview_on_site, print_preview
     from suite.sweep import Sweep
 
-    seen = preview(Sweep.load(sweep), store)
+    loaded = Sweep.load(sweep)
+    if site is None:
+        seen = preview(loaded, store)
+    else:
+        seen = preview_on_site(loaded, site, jobs_of(mode, job_length, budget), store)
     if as_json:
         print(json.dumps(seen, indent=1))
     else:
@@ -58,10 +126,7 @@ def run(
         Executor,
         typer.Option(help="debug: measured from this process; local: from one of its own."),
     ] = Executor.DEBUG,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The run's folder.", show_default="runs/NAME-HASH"),
-    ] = None,
+    out: Out = None,
     store: StorePath = None,
 ) -> None:
     """Run a sweep on this machine, or go on with a run that was interrupted."""
@@ -78,6 +143,124 @@ def run(
     print(f"{folder / 'results.h5'}")
     if not (results["status"] == "ok").any():
         raise typer.Exit(1)
+
+
+@app.command()
+def submit(
+    sweep: SweepPath,
+    *,
+    site: SiteFile = None,
+    out: Out = None,
+    mode: ModeOption = Mode.REPLICATE,
+    job_length: JobLength = "30 min",
+    budget: Budget = None,
+    store: StorePath = None,
+    wait: WaitOption = False,
+) -> None:
+    """Submit a sweep to a Slurm cluster, or what is missing of a run that was submitted before."""
+    from jobs.submissions import submit as submit_sweep
+    from suite.sweep import Sweep
+
+    jobs = jobs_of(mode, job_length, budget)
+    folder = submit_sweep(Sweep.load(sweep), site, out, jobs=jobs, store=store)
+    if wait:
+        wait_for(folder)
+    else:
+        print(folder)
+
+
+@app.command()
+def status(
+    run: SubmittedRun,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again until it is over.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how a submitted run stands: jobs by state, cells done, time left, failures and why."""
+    import time
+
+    from jobs.run_folder import submitted
+    from jobs.status import print_status
+    from jobs.status import status as look
+
+    console = Console()
+    while True:
+        seen = look(submitted(run))
+        if watch and console.is_terminal:
+            console.clear()
+        if as_json:
+            print(json.dumps(seen.to_json(), indent=1))
+        else:
+            print_status(seen, console)
+        if not watch or not (seen.scheduler or seen.count("running", "pending")):
+            return
+        time.sleep(WATCH_EVERY_S)
+
+
+@app.command()
+def resume(run: SubmittedRun, site: SiteFile = None, wait: WaitOption = False) -> None:
+    """Submit what is missing of a run, and nothing else."""
+    from jobs.status import print_status
+    from jobs.submissions import resume as resume_run
+
+    seen = resume_run(run, site)
+    if wait:
+        wait_for(run)
+    else:
+        print_status(seen, Console())
+
+
+@app.command()
+def cancel(run: SubmittedRun) -> None:
+    """End all jobs of a run; what they have measured stays."""
+    from jobs.submissions import cancel_run
+
+    count = cancel_run(run)
+    print(f"cancelled {count} job{'s' * (count != 1)}")
+
+
+@app.command()
+def collect(run: SubmittedRun) -> None:
+    """Merge what a run's jobs have left so far, the dead ones' too, into its results.h5."""
+    from jobs.submissions import collect_run
+
+    print(collect_run(run))
+
+
+def wait_for(folder: Path) -> NoReturn:
+    """Wait for a run, collect it, print its table and what failed; exit code 1 if anything did."""
+    import analysis
+    from jobs.status import print_status
+    from jobs.submissions import collect_run, wait
+
+    try:
+        seen = wait(folder)
+    except KeyboardInterrupt:
+        fail(f"no longer waiting; the jobs go on: litesweep status {folder}", 130)
+    results = collect_run(folder)
+    Console().print(analysis.to_rich_table(analysis.open_results(results)))
+    print(results)
+    over = seen.count("done") == len(seen.jobs)
+    if not over or any(job.warnings for job in seen.jobs):
+        print_status(seen, Console(stderr=True))
+    raise SystemExit(0 if over else 1)
+
+
+site_app = typer.Typer(help="The cluster that sweeps are submitted to.", no_args_is_help=True)
+app.add_typer(site_app, name="site")
+
+
+@site_app.command("check")
+def site_check(
+    site: Annotated[str | None, typer.Argument(metavar="[SITE]", help="As of --site.")] = None,
+) -> None:
+    """Try each claim of a site file against the live cluster and say what is wrong."""
+    from jobs.site_check import check_site, print_finding
+
+    failed = 0
+    for finding in check_site(site):
+        print_finding(finding, Console())
+        failed += not finding.holds
+    raise typer.Exit(2 if failed else 0)
 
 
 @app.command()

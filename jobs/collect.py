@@ -1,5 +1,6 @@
 """Collecting: the shards of a run's jobs, and the journals of those that died, into one file."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from jobs.plan import Plan
@@ -14,37 +15,58 @@ from suite.results.write import write_results
 def collect(folder: RunFolder) -> None:
     """Write the run's `results.h5` from what its jobs have left; it can be repeated at any time."""
     plan = Plan.read(folder.plan_file)
-    left = [_left_by(folder, index) for index in range(len(plan.slices))]
-    if all(holds_all(folder.results_file, file) for file in (folder.plan_file, *left) if file):
+    left = [path for index in range(len(plan.slices)) for path in _left_by(folder, index)]
+    if all(holds_all(folder.results_file, path) for path in (folder.plan_file, *left)):
         return
     parts = [plan.results()]
-    for index, file in enumerate(left):
-        if file == folder.shard(index):
-            parts.append(read_results(file))
-        elif file:
-            parts.append(journal_results(folder, plan, index))
+    for index in range(len(plan.slices)):
+        if has_shard(folder, index):
+            parts.append(read_results(folder.shard(index)))
+        elif folder.journal_hosts(index):
+            parts.append(slice_results(folder, plan, index))
     write_results(folder.results_file, merge(parts))
 
 
-def _left_by(folder: RunFolder, index: int) -> Path | None:
-    """Return what the slice's job has left: its shard, or its journal if the job died before."""
-    shard, journal = folder.shard(index), folder.journal(index)
-    if holds_all(shard, journal):
-        return shard
-    return journal if journal.exists() else None
+def _left_by(folder: RunFolder, index: int) -> list[Path]:
+    """Return what the slice's job has left: its shard, or journals if it died before."""
+    if has_shard(folder, index):
+        return [folder.shard(index)]
+    return [folder.journal(index, host) for host in folder.journal_hosts(index)]
 
 
-def journal_results(folder: RunFolder, plan: Plan, index: int) -> Results:
-    """Return what the journal of a slice's job holds, as results."""
-    content = read_journal(folder.journal(index))
+def has_shard(folder: RunFolder, index: int) -> bool:
+    """Say whether the slice's shard is there and holds all that its journals do."""
+    journals = [folder.journal(index, host) for host in folder.journal_hosts(index)]
+    shard = folder.shard(index)
+    return shard.exists() and all(holds_all(shard, journal) for journal in journals)
+
+
+def slice_results(
+    folder: RunFolder,
+    plan: Plan,
+    index: int,
+    hosts: Iterable[str] | None = None,
+    provenance: Mapping[str, str] | None = None,
+) -> Results:
+    """Return what the journals of a slice hold, as results.
+
+    Parameters
+    ----------
+    hosts
+        Whose journals; by default all that there are.
+    provenance
+        Of the job, beside the plan's.
+    """
+    wanted = folder.journal_hosts(index) if hosts is None else hosts
+    journals = [read_journal(folder.journal(index, host)) for host in wanted]
     cells = plan.slice_cells(index)
     keys = {cell.artifact_key for cell in cells}
     return Results(
         cells=tuple(cell.row for cell in cells),
         artifacts=tuple(plan.artifacts[key].row for key in sorted(keys)),
-        nodes=content.nodes,
-        trials=content.trials,
-        provenance=plan.provenance,
+        nodes=tuple(node for journal in journals for node in journal.nodes),
+        trials=tuple(trial for journal in journals for trial in journal.trials),
+        provenance={**plan.provenance, **(provenance or {})},
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from suite.atomic import write_whole
-from suite.cells import Cell
+from suite.cells import LOCAL, Cell
 from suite.results.rows import ArtifactRow, CellRow, Results
 from suite.sweep import Measure
 
@@ -38,6 +38,29 @@ class PlannedCell:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """The cells that one job measures, and the nodes that it measures them on."""
+
+    cell_ids: tuple[str, ...]
+    budget_s: float
+    """For all trials of a node."""
+    cpu_type: str = LOCAL
+    nodes: int = 1
+    """Nodes of the job."""
+    copies: int = 1
+    """Nodes that each cell is measured on: all of the job's, or one where they share the cells."""
+    cpus: int = 0
+    """CPUs that a node must grant; 0 where it is taken as it is."""
+    expect: str = ""
+    """archspec's name of the nodes' microarchitecture; empty where any will do."""
+    image: str = ""
+    """Path of the image that the job runs in; empty without one."""
+    image_sha256: str = ""
+    seconds: float = 0.0
+    """What the job is expected to take."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """A sweep with its artifacts built, cut into slices."""
 
@@ -46,8 +69,8 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     artifacts: dict[str, PlannedArtifact]
     """By artifact key."""
-    slices: tuple[tuple[str, ...], ...]
-    """The `cell_id`s that each job measures."""
+    slices: tuple[Slice, ...]
+    """One for each job."""
 
     @property
     def run_id(self) -> str:
@@ -57,7 +80,7 @@ class Plan:
     def slice_cells(self, index: int) -> tuple[PlannedCell, ...]:
         """Return the cells of a slice, in its order."""
         cells = {planned.cell.cell_id: planned for planned in self.cells}
-        return tuple(cells[cell_id] for cell_id in self.slices[index])
+        return tuple(cells[cell_id] for cell_id in self.slices[index].cell_ids)
 
     def results(self) -> Results:
         """Return the run's results before anything is measured: all cells, no trial."""

@@ -1,5 +1,6 @@
 """A look at a sweep before anything is built or measured."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,67 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.display import duration
-from jobs.grid import check_machine, lay_out
-from jobs.projection import project
+from jobs.grid import Grid, check_machine, lay_out
+from jobs.packing import Jobs, check_budget, limit_minutes, node_hours, pack
+from jobs.projection import planned_cells, project
+from jobs.site import Site, find_site
+from jobs.slurm import DEFAULT_MAX_ARRAY, max_array
 from suite.artifacts.store import ArtifactStore
 from suite.cells import AXES
+from suite.errors import UserError
 from suite.sweep import Sweep
+
+
+def preview_on_site(
+    sweep: Sweep, site: str | None, jobs: Jobs, store: Path | str | None = None
+) -> dict[str, Any]:
+    """Return what `preview` does, for a cluster: the jobs that the sweep becomes, and their cost.
+
+    Returns
+    -------
+    dict
+        As `preview` returns it, and `jobs`, a list of objects with `cpu_type`, `nodes`, `cells`,
+        `projected_seconds` and `limit_minutes`; `node_hours` and, if every job took its time limit,
+        `node_hours_at_most`; `sbatch_calls`; `max_array` and `max_submitted` (null if unlimited).
+
+    Raises
+    ------
+    UserError
+        If a model is not there, the site cannot measure a cell, or the budget would be exceeded.
+    """
+    grid = lay_out(sweep)
+    profile = Site.load(find_site(site, sweep.folder))
+    artifacts = ArtifactStore.at(store)
+    cells = {planned.cell.cell_id: planned for planned in planned_cells(grid, artifacts)}
+    slices = pack(list(cells.values()), sweep.measure, profile, jobs, {})
+    check_budget(slices, jobs.budget_node_hours)
+    limits = [limit_minutes(s, [cells[c] for c in s.cell_ids], profile) for s in slices]
+    try:
+        most = max_array(profile)
+    except UserError:  # a look needs no cluster
+        most = DEFAULT_MAX_ARRAY
+    kinds = Counter((s.cpu_type, limit) for s, limit in zip(slices, limits, strict=True))
+    return {
+        **_preview(grid, artifacts),
+        "projected_measure_seconds": sum(slice_.seconds for slice_ in slices),
+        "jobs": [
+            {
+                "cpu_type": slice_.cpu_type,
+                "nodes": slice_.nodes,
+                "cells": list(slice_.cell_ids),
+                "projected_seconds": slice_.seconds,
+                "limit_minutes": limit,
+            }
+            for slice_, limit in zip(slices, limits, strict=True)
+        ],
+        "node_hours": node_hours(slices),
+        "node_hours_at_most": sum(
+            s.nodes * limit / 60 for s, limit in zip(slices, limits, strict=True)
+        ),
+        "sbatch_calls": sum(-(-count // most) for count in kinds.values()),
+        "max_array": most,
+        "max_submitted": profile.slurm.submitted,
+    }
 
 
 def preview(sweep: Sweep, store: Path | str | None = None) -> dict[str, Any]:
@@ -31,7 +88,11 @@ def preview(sweep: Sweep, store: Path | str | None = None) -> dict[str, Any]:
     """
     grid = lay_out(sweep)
     check_machine(grid.cells)
-    projection = project(grid, ArtifactStore.at(store))
+    return _preview(grid, ArtifactStore.at(store))
+
+
+def _preview(grid: Grid, artifacts: ArtifactStore) -> dict[str, Any]:
+    sweep, projection = grid.sweep, project(grid, artifacts)
     requests = {request.key: request for request in grid.requests.values()}
     return {
         "name": sweep.name,
@@ -68,4 +129,21 @@ def print_preview(seen: dict[str, Any], console: Console) -> None:
     console.print(
         f"Projected: {duration(seen['projected_build_seconds'])} to build, "
         f"{duration(seen['projected_measure_seconds'])} to measure."
+    )
+    if "jobs" in seen:
+        _print_jobs(seen, console)
+
+
+def _print_jobs(seen: dict[str, Any], console: Console) -> None:
+    table = Table("CPU type", "jobs", "nodes each", "cells", "time limit", box=None)
+    kinds = Counter((job["cpu_type"], job["nodes"], job["limit_minutes"]) for job in seen["jobs"])
+    for (cpu_type, nodes, limit), jobs in kinds.items():
+        cells = sum(len(job["cells"]) for job in seen["jobs"] if job["cpu_type"] == cpu_type)
+        table.add_row(cpu_type, str(jobs), str(nodes), str(cells), f"{limit} min")
+    console.print(table)
+    most = seen["max_submitted"]
+    console.print(
+        f"{len(seen['jobs'])} jobs in {seen['sbatch_calls']} calls of sbatch (arrays of up to "
+        f"{seen['max_array']}{f', {most} submitted at a time' if most else ''}); "
+        f"{seen['node_hours']:.3g} node-hours, at most {seen['node_hours_at_most']:.3g}."
     )

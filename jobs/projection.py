@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jobs.grid import Grid
+from jobs.plan import PlannedCell
 from suite.artifacts.store import Artifact, ArtifactStore
 from suite.cells import Cell
 from suite.sweep import Measure
@@ -45,14 +46,29 @@ class Projection:
 
 def project(grid: Grid, store: ArtifactStore) -> Projection:
     """Project the time to build the artifacts of `grid` and to take the least trials."""
-    found = {request.key: store.find(request.key) for request in grid.requests.values()}
-    to_build = tuple(key for key, artifact in found.items() if artifact is None)
-    per_trial = [trial_seconds(cell, found[grid.requests[cell.cell_id].key]) for cell in grid.cells]
+    keys = dict.fromkeys(request.key for request in grid.requests.values())
+    to_build = tuple(key for key in keys if store.find(key) is None)
+    per_trial = [planned.trial_seconds for planned in planned_cells(grid, store)]
     return Projection(
         build_seconds=len(to_build) * BUILD_S / len(granted_cpus()),
         measure_seconds=measure_seconds(per_trial, grid.sweep.measure),
         to_build=to_build,
     )
+
+
+def planned_cells(grid: Grid, store: ArtifactStore) -> list[PlannedCell]:
+    """Return the cells of `grid` with what a trial is expected to take, built or not."""
+    found = {request.key: store.find(request.key) for request in grid.requests.values()}
+    keys = {cell_id: request.key for cell_id, request in grid.requests.items()}
+    return [
+        PlannedCell(
+            cell=cell,
+            artifact_key=keys[cell.cell_id],
+            build_error="",
+            trial_seconds=trial_seconds(cell, found[keys[cell.cell_id]]),
+        )
+        for cell in grid.cells
+    ]
 
 
 def measure_seconds(per_trial: list[float], measure: Measure) -> float:

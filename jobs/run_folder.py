@@ -25,9 +25,11 @@ class RunFolder:
         sweep.toml     the sweep verbatim
         run.json       which run this is, and where it comes from
         plan.json      cells, artifacts and slices, once the artifacts are built
-        journals/      a job's finished trials, as they finish
-        shards/        a job's results, once it has ended
-        logs/          of builders and jobs
+        site.json      the cluster that it was submitted to
+        sent.jsonl     what was submitted to it
+        journals/      by job, each node's finished trials, as they finish
+        shards/        a job's results, once it has ended well
+        logs/          of builders and jobs, and how far they have come
         results.h5     everything together
     """
 
@@ -46,8 +48,12 @@ class RunFolder:
         return self.path / "plan.json"
 
     @property
-    def progress_file(self) -> Path:
-        return self.path / "logs" / "progress.json"
+    def site_file(self) -> Path:
+        return self.path / "site.json"
+
+    @property
+    def sent_file(self) -> Path:
+        return self.path / "sent.jsonl"
 
     @property
     def logs(self) -> Path:
@@ -57,11 +63,33 @@ class RunFolder:
     def results_file(self) -> Path:
         return self.path / "results.h5"
 
-    def journal(self, slice_index: int) -> Path:
-        return self.path / "journals" / f"job-{slice_index:05d}.journal"
+    def journal(self, index: int, host: str) -> Path:
+        """Return where the node `host` records its trials of the slice number `index`."""
+        return self.path / "journals" / f"job-{index:05d}" / f"{host}.journal"
 
-    def shard(self, slice_index: int) -> Path:
-        return self.path / "shards" / f"job-{slice_index:05d}.h5"
+    def journal_hosts(self, index: int) -> list[str]:
+        """Return the nodes that have begun to measure the slice, sorted."""
+        return sorted(path.stem for path in self.journal(index, "x").parent.glob("*.journal"))
+
+    def shard(self, index: int) -> Path:
+        """Return where the slice's results go once all of it is measured."""
+        return self.path / "shards" / f"job-{index:05d}.h5"
+
+    def job_logs(self, index: int) -> Path:
+        """Return the folder in which the nodes of a job tell of themselves."""
+        return self.logs / f"job-{index:05d}"
+
+    def progress(self, index: int, host: str) -> Path:
+        """Return where the node `host` tells how far it has come."""
+        return self.job_logs(index) / f"{host}.json"
+
+    def word(self, index: int, host: str) -> Path:
+        """Return where the node `host` says why it ended before its time."""
+        return self.job_logs(index) / f"{host}.txt"
+
+    def warning(self, index: int, host: str) -> Path:
+        """Return where the node `host` says what is wrong with its trials."""
+        return self.job_logs(index) / f"{host}.warning"
 
     def identity(self) -> dict[str, str]:
         """Return the run's provenance: `run_id`, `sweep_hash`, versions and so on."""
@@ -105,6 +133,37 @@ def open_run(path: Path, sweep: Sweep) -> Iterator[RunFolder]:
                     for part in missing[1:]:
                         part.rmdir()
             raise
+
+
+@contextmanager
+def take_up(path: Path) -> Iterator[RunFolder]:
+    """Give a run that was submitted; it is ours in the block.
+
+    Raises
+    ------
+    UserError
+        If `path` holds none, or another process has it.
+    """
+    folder = submitted(path)
+    with _locked(folder):
+        yield folder
+
+
+def submitted(path: Path) -> RunFolder:
+    """Return the folder of a run that was submitted to a cluster.
+
+    Raises
+    ------
+    UserError
+        If it is none.
+    """
+    folder = RunFolder(path.absolute())
+    if not (folder.plan_file.exists() and folder.site_file.exists()):
+        raise UserError(
+            f"{path} is no run that was submitted to a cluster.",
+            "Give the folder that `litesweep submit` has printed.",
+        )
+    return folder
 
 
 def _check_owner(folder: RunFolder, sweep: Sweep) -> None:

@@ -1,5 +1,7 @@
 """The main job: from a sweep to its results on this machine."""
 
+import platform
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -8,7 +10,7 @@ from jobs.collect import collect
 from jobs.display import Building, Display, Measuring
 from jobs.executors import ExecutorName, run_job
 from jobs.grid import Grid, check_machine, lay_out
-from jobs.plan import Plan, PlannedArtifact, PlannedCell
+from jobs.plan import Plan, PlannedArtifact, PlannedCell, Slice
 from jobs.projection import trial_seconds
 from jobs.run_folder import RunFolder, default_folder, open_run
 from suite.artifacts.build import BuildFailure, Built, build_artifacts
@@ -66,31 +68,41 @@ def _plan(grid: Grid, store: ArtifactStore, folder: RunFolder, display: Display)
     """Return the run's plan, with every artifact of it built."""
     if folder.plan_file.exists():
         plan = Plan.read(folder.plan_file)
-        _check_sources(grid, plan)
+        check_sources(grid, plan)
         missing = {key for key, artifact in plan.artifacts.items() if not artifact.path.exists()}
-        _build(grid, store, folder, display, missing)
+        build(grid, store, folder, display, missing)
         return plan
-    built = _build(grid, store, folder, display)
-    plan = make_plan(grid, built, folder.identity())
+    built = build(grid, store, folder, display)
+    plan = make_plan(grid, built, folder.identity(), lambda cells: one_slice(cells, grid.sweep))
     plan.write(folder.plan_file)
     return plan
 
 
-def make_plan(grid: Grid, built: dict[str, Built], provenance: dict[str, str]) -> Plan:
-    """Put cells and artifacts together; the cells that can be measured become one slice."""
+def make_plan(
+    grid: Grid,
+    built: dict[str, Built],
+    provenance: dict[str, str],
+    cut: Callable[[Sequence[PlannedCell]], tuple[Slice, ...]],
+) -> Plan:
+    """Put cells and artifacts together, and `cut` the cells that can be measured into slices."""
     cells = [_planned(cell, built[grid.requests[cell.cell_id].key]) for cell in grid.cells]
-    measurable = tuple(planned.cell.cell_id for planned in cells if not planned.build_error)
     return Plan(
         provenance=provenance,
         measure=grid.sweep.measure,
         cells=tuple(cells),
         artifacts={
-            key: PlannedArtifact(artifact.path, artifact.row)
-            for key, artifact in built.items()
+            artifact.key: PlannedArtifact(artifact.path, artifact.row)
+            for artifact in built.values()
             if isinstance(artifact, Artifact)
         },
-        slices=(measurable,) if measurable else (),
+        slices=cut([planned for planned in cells if not planned.build_error]),
     )
+
+
+def one_slice(cells: Sequence[PlannedCell], sweep: Sweep) -> tuple[Slice, ...]:
+    """Cut nothing: this machine measures all that there is."""
+    cell_ids = tuple(planned.cell.cell_id for planned in cells)
+    return (Slice(cell_ids, sweep.measure.budget),) if cells else ()
 
 
 def _planned(cell: Cell, built: Built) -> PlannedCell:
@@ -99,7 +111,14 @@ def _planned(cell: Cell, built: Built) -> PlannedCell:
     return PlannedCell(cell, built.key, build_error="", trial_seconds=trial_seconds(cell, built))
 
 
-def _check_sources(grid: Grid, plan: Plan) -> None:
+def check_sources(grid: Grid, plan: Plan) -> None:
+    """Refuse to go on with a run whose models have changed.
+
+    Raises
+    ------
+    UserError
+        If one has.
+    """
     for planned in plan.cells:
         source = grid.requests[planned.cell.cell_id].source
         artifact = plan.artifacts.get(planned.artifact_key)
@@ -111,7 +130,7 @@ def _check_sources(grid: Grid, plan: Plan) -> None:
             )
 
 
-def _build(
+def build(
     grid: Grid,
     store: ArtifactStore,
     folder: RunFolder,
@@ -129,7 +148,7 @@ def _build(
 
 
 def _measure(folder: RunFolder, index: int, executor: ExecutorName, display: Display) -> None:
-    measuring = Measuring(folder.progress_file)
+    measuring = Measuring(folder.progress(index, platform.node()))
     with display.phase("measuring") as phase, phase.following(measuring.look):
         outcome = run_job(folder, index, executor)
     if outcome.mistake:

@@ -1,23 +1,37 @@
-"""What a job does on its node: measure a slice, trial by trial, into its journal and shard."""
+"""What a job does on its nodes: measure a slice, trial by trial, into journals and a shard."""
 
 import errno
 import hashlib
 import json
+import os
+import platform
+import signal
+import sys
 import traceback
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from jobs.collect import holds_all, journal_results
-from jobs.plan import Plan
+import archspec.cpu
+
+from jobs.collect import has_shard, slice_results
+from jobs.plan import Plan, Slice
+from jobs.provenance import package_versions
 from jobs.run_folder import RunFolder
+from jobs.shares import share_out, standing
+from jobs.world import Alone, MpiWorld, World
+from suite.canonical import canonical_json
 from suite.cells import Cell
 from suite.errors import UserError
 from suite.journal import Journal, read_journal
 from suite.node import describe_node
-from suite.results.rows import TrialRow
+from suite.results.merge import merge
+from suite.results.rows import NodeRow, TrialFlag, TrialRow
 from suite.results.write import write_results
 from suite.rounds import Progress, run_rounds
-from suite.topology import granted_cpus, pin_order, read_cpus
+from suite.topology import cpu_quota, granted_cpus, pin_order, read_cpus
 from suite.trial.launch import TrialName, run_trial
 from suite.trial.protocol import TrialRequest
 
@@ -32,33 +46,89 @@ class Outcome:
     """Of ours: a traceback."""
 
 
+class TimeIsUpError(Exception):
+    """Slurm is about to end the job."""
+
+
 def measure_slice(run_path: str, index: int) -> Outcome:
     """Measure the slice number `index` of the run in the folder `run_path`; raise nothing."""
     try:
-        _measure_slice(RunFolder(Path(run_path)), index)
-    except UserError as error:
-        return Outcome(mistake=str(error))
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            return Outcome(mistake=f"{run_path} cannot be written: {error.strerror}.")
-        return Outcome(fault=traceback.format_exc())
-    except Exception:
-        return Outcome(fault=traceback.format_exc())
+        _measure(RunFolder(Path(run_path)), index, Alone())
+    except Exception as error:
+        return _outcome(error, run_path)
     return Outcome()
 
 
-def _measure_slice(folder: RunFolder, index: int) -> None:
+def measure_on_cluster(run_path: str, index: int, mpi: bool) -> None:
+    """Do the same as one rank of a Slurm job; what goes wrong is written down and ends all ranks.
+
+    Parameters
+    ----------
+    mpi
+        Whether the job's ranks are to form one MPI world. Without, there is one.
+    """
+    folder = RunFolder(Path(run_path))
+    world: World = Alone()
+    signal.signal(signal.SIGUSR2, _time_is_up)
+    try:
+        if mpi:
+            world = MpiWorld(int(os.environ["SLURM_NTASKS"]))
+        _check_release(Plan.read(folder.plan_file))
+        _measure(folder, index, world)
+    except Exception as error:
+        # Whatever it is: a rank that only died would leave the others waiting.
+        outcome = _outcome(error, run_path)
+        text = outcome.mistake or outcome.fault
+        print(f"litesweep: {text}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # the disk may be what is wrong; standard error has it too
+            folder.job_logs(index).mkdir(parents=True, exist_ok=True)
+            folder.word(index, platform.node()).write_text(text)
+        world.abort()
+
+
+def _time_is_up(*_: object) -> None:
+    raise TimeIsUpError
+
+
+def _outcome(error: Exception, run_path: str) -> Outcome:
+    if isinstance(error, UserError):
+        return Outcome(mistake=str(error))
+    if isinstance(error, TimeIsUpError):
+        return Outcome(mistake="The job's time limit is reached.\n`litesweep resume` goes on.")
+    if isinstance(error, OSError) and error.errno in (
+        *(errno.ENOSPC, errno.EDQUOT),
+        *(errno.EROFS, errno.EACCES),
+    ):
+        return Outcome(mistake=f"{run_path} cannot be written: {error.strerror}.")
+    return Outcome(fault="".join(traceback.format_exception(error)))
+
+
+def _measure(folder: RunFolder, index: int, world: World) -> None:
     plan = Plan.read(folder.plan_file)
-    planned = plan.slice_cells(index)
-    artifacts = {cell.cell.cell_id: plan.artifacts[cell.artifact_key] for cell in planned}
+    slice_ = plan.slices[index]
+    planned = {cell.cell.cell_id: cell for cell in plan.slice_cells(index)}
+    node = describe_node()
+    folder.job_logs(index).mkdir(parents=True, exist_ok=True)
+    flags = _check_node(node, slice_, folder.warning(index, node.host))
+    hosts = world.share(node.host)
+    if len({*hosts}) < len(hosts):
+        raise UserError(f"Two ranks are on one node: {', '.join(hosts)}.")
+
+    def decide() -> dict[str, tuple[str, ...]]:
+        state = standing(plan, index, slice_results(folder, plan, index))
+        seconds = {cell_id: cell.trial_seconds for cell_id, cell in planned.items()}
+        return share_out([cell.cell for cell in planned.values()], seconds, state, hosts)
+
+    cells = [planned[cell_id].cell for cell_id in world.from_first(decide)[node.host]]
+    artifacts = {cell.cell_id: plan.artifacts[planned[cell.cell_id].artifact_key] for cell in cells}
     for artifact in {artifact.path: artifact for artifact in artifacts.values()}.values():
         _check_sha256(artifact.path, artifact.row.artifact_sha256)
-    node = describe_node()
     cpus = pin_order(read_cpus(granted_cpus()))
 
-    with Journal(folder.journal(index), plan.run_id) as journal:
-        content = read_journal(folder.journal(index))
-        if node not in content.nodes:
+    folder.journal(index, node.host).parent.mkdir(parents=True, exist_ok=True)
+    with Journal(folder.journal(index, node.host), plan.run_id) as journal:
+        content = read_journal(folder.journal(index, node.host))
+        if not content.nodes or content.nodes[-1] != node:
             journal.append(node)
 
         def measure(cell: Cell, number: int, order: int) -> TrialRow:
@@ -70,19 +140,87 @@ def _measure_slice(folder: RunFolder, index: int) -> None:
                 seed=plan.measure.seed,
             )
             trial = run_trial(name, request, plan.measure.trial_timeout)
+            trial = replace(trial, validity=trial.validity | flags)
             journal.append(trial)
             return trial
 
         run_rounds(
-            cells=[cell.cell for cell in planned],
-            measure=plan.measure,
+            cells=cells,
+            measure=plan.measure.model_copy(update={"budget": slice_.budget_s}),
             recorded=[trial for trial in content.trials if trial.node_id == node.node_id],
             run_trial=measure,
-            report=lambda progress: _tell(folder, progress),
-            prior_s={cell.cell.cell_id: cell.trial_seconds for cell in planned},
+            report=lambda progress: _tell(folder.progress(index, node.host), progress),
+            prior_s={cell_id: cell.trial_seconds for cell_id, cell in planned.items()},
         )
-    if not holds_all(folder.shard(index), folder.journal(index)):
-        write_results(folder.shard(index), journal_results(folder, plan, index))
+    world.wait()
+    gathered = world.gather(slice_results(folder, plan, index, [node.host], _job(slice_)))
+    if gathered is None:
+        return
+    # The nodes of a job that died before have left their journals; they are of this slice too.
+    dead = [host for host in folder.journal_hosts(index) if host not in hosts]
+    whole = merge([gathered, slice_results(folder, plan, index, dead)])
+    if missing := standing(plan, index, whole).wanted:
+        raise UserError(
+            f"{len(missing)} cells are still to be measured on another node than "
+            f"{', '.join(hosts)}.",
+            "`litesweep resume` asks for one.",
+        )
+    if not has_shard(folder, index):
+        write_results(folder.shard(index), whole)
+
+
+def _check_node(node: NodeRow, slice_: Slice, warning: Path) -> TrialFlag:
+    """Hold the node against what the job asked for; return what is to be said of its trials.
+
+    Raises
+    ------
+    UserError
+        If fewer CPUs are granted than were asked for.
+    """
+    quota = cpu_quota()
+    for granted, by in ((len(granted_cpus()), "affinity"), (quota, "cgroup quota")):
+        if granted is not None and granted < slice_.cpus:
+            raise UserError(
+                f"{node.host} grants {granted:g} CPUs by its {by}; the site file says "
+                f"cpus = {slice_.cpus} for {slice_.cpu_type!r}.",
+                "Correct cpus there, or what srun is given: --cpus-per-task, --cpu-bind.",
+            )
+    if not slice_.expect or is_microarchitecture(node.microarchitecture, slice_.expect):
+        return TrialFlag(0)
+    warning.write_text(
+        f"cpu_type_mismatch: {node.host} is {node.microarchitecture}, and the site file expects "
+        f"{slice_.expect} for {slice_.cpu_type!r}: its trials are not valid."
+    )
+    return TrialFlag.CPU_TYPE_MISMATCH
+
+
+def is_microarchitecture(found: str, expected: str) -> bool:
+    """Say whether a node is what is expected: that one, or of a generic level such as x86_64_v3."""
+    if found == expected:
+        return True
+    level: Any = archspec.cpu.TARGETS.get(expected)
+    node: Any = archspec.cpu.TARGETS.get(found)
+    return bool(level and node and level.vendor == "generic" and level in node.ancestors)
+
+
+def _check_release(plan: Plan) -> None:
+    ours, theirs = version("litesweep"), json.loads(plan.provenance["packages"])["litesweep"]
+    if ours != theirs:
+        raise UserError(
+            f"litesweep {ours} runs on the nodes, and {theirs} has planned the run.",
+            "Build the image anew, or install the same release in both places.",
+        )
+
+
+def _job(slice_: Slice) -> dict[str, str]:
+    """Return the provenance of this job: where it ran, and in what."""
+    image = f" in {slice_.image} (sha256 {slice_.image_sha256})" if slice_.image else ""
+    job_id = os.environ.get("SLURM_JOB_ID")
+    said = {"job_packages": canonical_json(package_versions())}
+    if job_id:
+        nodes = os.environ.get("SLURM_JOB_NODELIST", "?")
+        said["job_slurm"] = f"{job_id} on {nodes}, {slice_.cpu_type}{image}"
+    return said
 
 
 def _check_sha256(path: Path, expected: str) -> None:
@@ -98,8 +236,8 @@ def _check_sha256(path: Path, expected: str) -> None:
         )
 
 
-def _tell(folder: RunFolder, progress: Progress) -> None:
+def _tell(path: Path, progress: Progress) -> None:
     # Without fsync: it is for eyes, and the disk's work would fall into the next trial.
-    temporary = folder.progress_file.with_suffix(".tmp")
+    temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(asdict(progress)))
-    temporary.replace(folder.progress_file)
+    temporary.replace(path)

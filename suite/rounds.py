@@ -56,8 +56,8 @@ def run_rounds(
     known = {(trial.cell_id, trial.round): trial for trial in recorded}
     history: History = {cell.cell_id: [] for cell in cells}
     for number in count():
-        active = [cell for cell in cells if not finished(history[cell.cell_id], measure)]
-        if not active or budget_spent(active, history, measure):
+        active = still_active(cells, history, measure)
+        if not active:
             return
         left_s = seconds_left(active, history, measure, prior_s)
         taken = sum(map(len, history.values()))
@@ -79,6 +79,30 @@ def run_rounds(
             this_round.append(trial)
         for trial in this_round:
             history[trial.cell_id].append(trial)
+
+
+def still_active(cells: Sequence[Cell], history: History, measure: Measure) -> list[Cell]:
+    """Return the cells that the next round measures: none where all are done, or time is up."""
+    active = [cell for cell in cells if not finished(history[cell.cell_id], measure)]
+    return [] if active and budget_spent(active, history, measure) else active
+
+
+def unfinished(cells: Sequence[Cell], measure: Measure, recorded: Sequence[TrialRow]) -> list[Cell]:
+    """Return the cells that `run_rounds`, given the same, would still measure."""
+    known = {(trial.cell_id, trial.round): trial for trial in recorded}
+    history: History = {cell.cell_id: [] for cell in cells}
+    number = 0
+    while active := still_active(cells, history, measure):
+        if not all((cell.cell_id, number) in known for cell in active):
+            break
+        for cell in active:
+            history[cell.cell_id].append(known[cell.cell_id, number])
+        number += 1
+    return [
+        cell
+        for cell in active
+        if not finished([t for t in recorded if t.cell_id == cell.cell_id], measure)
+    ]
 
 
 def round_order(cells: Sequence[Cell], number: int, seed: int) -> list[Cell]:

@@ -54,6 +54,20 @@ def _seconds(value: Any) -> Any:
     return float(match[1]) * UNITS_S[match[2]]
 
 
+def seconds(text: str) -> float:
+    """Read a duration such as '30 min'.
+
+    Raises
+    ------
+    UserError
+        If it is none.
+    """
+    try:
+        return float(_seconds(text))
+    except ValueError as error:
+        raise UserError(f"{error}.") from error
+
+
 def _weights(value: str) -> str:
     if value.startswith("seed:") and not re.fullmatch(r"seed:[0-9]{1,9}", value):
         raise ValueError(f"{value!r} is no seed: write 'seed:' and a whole number, as in 'seed:0'")
@@ -214,8 +228,13 @@ class Sweep(_Frozen):
         return self
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
+    def load(cls, path: Path | str, folder: Path | None = None) -> Self:
         """Read a sweep from a TOML file.
+
+        Parameters
+        ----------
+        folder
+            Where relative paths in it start from; by default the file's own folder.
 
         Raises
         ------
@@ -232,7 +251,7 @@ class Sweep(_Frozen):
             sweep = cls.model_validate(table)
         except ValidationError as error:
             raise UserError(explain(error, path, _TABLES)) from error
-        sweep._folder = path.resolve().parent
+        sweep._folder = folder or path.resolve().parent
         sweep._text = text
         return sweep
 

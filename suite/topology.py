@@ -21,6 +21,31 @@ def granted_cpus() -> tuple[int, ...]:
     return tuple(sorted(os.sched_getaffinity(0)))
 
 
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """Return how many CPUs' time the cgroup grants; none where it does not say.
+
+    The least of the quotas from this process's group up to the root, in cgroup v2 (`cpu.max`) and
+    v1 (`cpu.cfs_quota_us`).
+    """
+    quotas = []
+    for line in _read(root / "proc/self/cgroup", "").splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root / "sys/fs/cgroup" / controllers  # v2 has no controllers here
+        for folder in (base / group.lstrip("/"), *(base / group.lstrip("/")).parents):
+            if controllers:
+                quota = _read(folder / "cpu.cfs_quota_us", "-1")
+                period = _read(folder / "cpu.cfs_period_us", "100000")
+            else:
+                quota, _, period = _read(folder / "cpu.max", "max 100000").partition(" ")
+            if quota not in ("max", "-1"):
+                quotas.append(int(quota) / int(period))
+            if folder == base:
+                break
+    return min(quotas, default=None)
+
+
 def read_cpus(numbers: Iterable[int], sys: Path = Path("/sys")) -> tuple[Cpu, ...]:
     """Read where the CPUs `numbers` sit.
 

@@ -14,7 +14,7 @@ from jobs.grid import lay_out
 from jobs.plan import Plan, PlannedArtifact, PlannedCell
 from jobs.projection import measure_seconds, trial_seconds
 from jobs.provenance import provenance
-from jobs.runs import make_plan
+from jobs.runs import make_plan, one_slice
 from suite import Cell, Measure, Sweep
 from suite.artifacts.build import BuildFailure
 from suite.artifacts.store import Artifact
@@ -87,8 +87,9 @@ def test_a_plan_reads_as_it_was_written(tmp_path: Path, tiny_tflite: Path) -> No
         grid,
         {good: artifact, bad: BuildFailure("it cannot be had")},
         {"run_id": "r", **provenance(sweep)},
+        lambda cells: one_slice(cells, sweep),
     )
-    assert made.slices == ((grid.cells[0].cell_id,),)
+    assert [s.cell_ids for s in made.slices] == [(grid.cells[0].cell_id,)]
     assert made.cells[1] == PlannedCell(grid.cells[1], "", "it cannot be had", 0.0)
 
     made.write(tmp_path / "plan.json")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -135,7 +136,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path: Path, models: Path, executor
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    journal = tmp_path / "out" / "journals" / "job-00000.journal"
+    journal = tmp_path / "out" / "journals" / "job-00000" / f"{platform.node()}.journal"
     while process.poll() is None and not (
         journal.exists() and len(read_journal(journal).trials) >= 2
     ):
@@ -159,7 +160,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, models: Path) -> None:
     sweep = write(tmp_path, READY.replace("_trials = 2", "_trials = 6"), models)
     command = [sys.executable, "-m", "jobs", "run", str(sweep), "--out", str(tmp_path / "out")]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    journal = tmp_path / "out" / "journals" / "job-00000.journal"
+    journal = tmp_path / "out" / "journals" / "job-00000" / f"{platform.node()}.journal"
     while not (journal.exists() and read_journal(journal).trials):
         time.sleep(0.05)
     process.kill()
@@ -193,7 +194,7 @@ def test_a_crash_or_a_hang_costs_its_trial_alone(
     sweep = write(tmp_path, text, models)
     command = [sys.executable, "-m", "jobs", "run", str(sweep), "--out", str(tmp_path / "out")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    journal = tmp_path / "out" / "journals" / "job-00000.journal"
+    journal = tmp_path / "out" / "journals" / "job-00000" / f"{platform.node()}.journal"
     while not (journal.exists() and read_journal(journal).trials):
         time.sleep(0.02)
     os.kill(_trial_of(process.pid), sent)
@@ -228,6 +229,8 @@ def test_an_artifact_that_was_swapped_is_not_measured(
     assert litesweep("run", sweep, *options).returncode == 0
     [artifact] = (tmp_path / "store").rglob("model.tflite")
     artifact.write_bytes(artifact.read_bytes()[:-1] + b"\1")
+    shutil.rmtree(tmp_path / "out" / "journals")
+    shutil.rmtree(tmp_path / "out" / "shards")
     done = litesweep("run", sweep, *options)
     assert done.returncode == 2
     assert "is not the one that was built" in done.stderr

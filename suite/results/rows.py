@@ -27,6 +27,7 @@ class TrialFlag(IntFlag):
     THREADS_NOT_USED = 1 << 3
     CLOCK_COARSE = 1 << 4  # a sample is less than 1000 times the clock's overhead or resolution
     OUTPUT_NOT_FINITE = 1 << 5
+    CPU_TYPE_MISMATCH = 1 << 6  # ran on another microarchitecture than the one it was sent to
 
     def reasons(self) -> list[str]:
         """Return the names of the flags that are set, in lower case."""

@@ -1,0 +1,49 @@
+"""The container's command line: how a Python inside an image is started on a node."""
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+from jobs.site import Container
+
+
+def python_command(container: Container, image: Path | None, folders: Iterable[Path]) -> str:
+    """Return the shell words that start Python on a node, in the container if there is one.
+
+    Parameters
+    ----------
+    folders
+        What the job reads and writes: bound at the same path. (A folder that is not there would
+        not be missed before a job waits in vain for its first file.)
+    """
+    if image is None:
+        return shlex.quote(container.python)
+    # --sharens: the ranks on one node must see each other's shared memory, or MPICH's messages
+    # fail. Never --cleanenv or --containall: they take the variables away by which MPI finds
+    # its ranks.
+    words = [container.runtime, "-q", "exec"]
+    if container.runtime == "apptainer":
+        words.append("--sharens")
+    for folder in dict.fromkeys(folders):
+        words += ["--bind", str(folder)]
+    for bind in container.binds:
+        words += ["--bind", bind]
+    return shlex.join([*words, *container.arguments, str(image), container.python])
+
+
+def check_lines(image: Path | None, sha256: str) -> list[str]:
+    """Return lines of a batch script that refuse to go on with another image than the planned."""
+    if image is None:
+        return []
+    name = shlex.quote(str(image))
+    return [
+        f"if [ ! -r {name} ]; then",
+        f"  echo litesweep: there is no image {name} on $(hostname), or it cannot be read. >&2",
+        "  exit 66",
+        "fi",
+        f"if ! echo {shlex.quote(f'{sha256}  {image}')} | sha256sum --check --status; then",
+        f"  echo litesweep: the image {name} is not the one that the run was planned with: "
+        f"its sha256 is not {sha256}. >&2",
+        "  exit 65",
+        "fi",
+    ]

@@ -1,0 +1,71 @@
+"""What was submitted for a run: a line before sbatch is called, one with the jobs' ids after."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from jobs.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One call of sbatch."""
+
+    name: str
+    """Of the jobs; no other submission has it."""
+    at: str
+    """ISO 8601 without a zone: the cluster's own, as sacct takes it."""
+    slices: tuple[int, ...]
+    """What each job measures."""
+    job_ids: tuple[str, ...] = ()
+    """In the same order; empty if sbatch refused, or we died before it answered."""
+    refused: bool = False
+
+    def job_id(self, index: int) -> str:
+        """Return the id of the job of a slice, "" if it is not known."""
+        return self.job_ids[self.slices.index(index)] if self.job_ids else ""
+
+    def slice_of(self, job_id: str) -> int:
+        """Return the slice that a job of this name measures."""
+        # Elements of an array are in the order of the slices; a single job has no element.
+        return self.slices[int(job_id.partition("_")[2] or 0)]
+
+
+def read_sent(folder: RunFolder) -> list[Sent]:
+    """Return all submissions of a run, the oldest first."""
+    if not folder.sent_file.exists():
+        return []
+    found: dict[str, Sent] = {}
+    for line in folder.sent_file.read_text().splitlines():
+        try:
+            said = json.loads(line)
+        except ValueError:  # a line that a full disk or a kill has cut off
+            continue
+        name = said["name"]
+        if "slices" in said:
+            found[name] = Sent(name, said["at"], tuple(said["slices"]))
+        else:
+            job_ids = tuple(said["job_ids"])
+            found[name] = replace(found[name], job_ids=job_ids, refused=not job_ids)
+    return list(found.values())
+
+
+def record_intent(folder: RunFolder, name: str, slices: Sequence[int]) -> None:
+    """Record that jobs of `name` are about to be submitted."""
+    at = datetime.now().strftime("%Y-%m-%dT%H:%M:%S")
+    _append(folder, {"name": name, "at": at, "slices": list(slices)})
+
+
+def record_answer(folder: RunFolder, name: str, job_ids: Sequence[str]) -> None:
+    """Record their ids; none if they were refused."""
+    _append(folder, {"name": name, "job_ids": list(job_ids)})
+
+
+def _append(folder: RunFolder, record: dict[str, object]) -> None:
+    with folder.sent_file.open("a") as file:
+        # In front: a line that was cut off must not swallow this one.
+        file.write(("\n" if file.tell() else "") + json.dumps(record))
+        file.flush()
+        os.fsync(file.fileno())

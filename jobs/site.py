@@ -1,0 +1,243 @@
+"""The site profile: what a cluster offers, in one TOML file, read into frozen objects."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import archspec.cpu
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from suite.errors import UserError, nearest
+from suite.sweep import Name, Seconds
+from suite.toml_errors import explain
+
+FILE_NAME = "site.toml"
+
+MpiType = Literal["pmi2", "pmix", "none", "mpirun"]
+
+
+def _one_line(value: str) -> str:
+    # These end up in an sbatch script or on a command line.
+    if not value or any(ord(character) < 32 for character in value):
+        raise ValueError(f"{value[:40]!r} must be one line of text")
+    return value
+
+
+def _microarchitecture(value: str) -> str:
+    if value not in archspec.cpu.TARGETS:
+        raise ValueError(
+            f"archspec knows no microarchitecture {value!r}. {nearest(value, archspec.cpu.TARGETS)}"
+        )
+    return value
+
+
+Line = Annotated[str, Field(strict=True, max_length=4096), AfterValidator(_one_line)]
+Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+Option = str | int | bool
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class CpuType(_Table):
+    """Nodes of one kind, and how to ask Slurm for them."""
+
+    partition: Line | None = None
+    constraint: Line | None = None
+    account: Line | None = None
+    qos: Line | None = None
+    nodes: Count = 1
+    """Nodes of a job."""
+    cpus: Count
+    """CPUs of a node that a job is granted."""
+    expect: Annotated[str, Field(strict=True), AfterValidator(_microarchitecture)] | None = None
+    """archspec's name of the microarchitecture; trials on another one are not valid."""
+    exclusive: Annotated[bool, Field(strict=True)] = True
+    """Share the nodes with no other job. A timing on a shared node says little."""
+    time_limit: Seconds | None = None
+    """Most that a job may take; by default the sweep's budget and what it takes to end."""
+    image: Line | None = None
+    """An image of its own, for nodes of another architecture."""
+    sbatch: dict[Name, Option] = {}
+    """Further options of sbatch, without their dashes."""
+
+
+class Container(_Table):
+    """What the jobs run in."""
+
+    runtime: Literal["apptainer", "singularity", "none"] = "apptainer"
+    image: Line | None = None
+    """Relative to the site file."""
+    binds: tuple[Line, ...] = ()
+    """Further folders, as `SOURCE[:TARGET[:ro]]`. The run and the artifacts are bound anyway."""
+    arguments: tuple[Line, ...] = ()
+    """Further arguments of `exec`."""
+    python: Line = "python3"
+    """The interpreter in the image; without a container, that of the environment on the nodes."""
+
+
+class Mpi(_Table):
+    """How the ranks of a job find each other."""
+
+    type: MpiType = "pmi2"
+    """srun's `--mpi`; `none` for jobs of one node, `mpirun` where Slurm has no MPI support."""
+    mpirun: Line = "mpirun -n {ranks}"
+    """The command for `type = "mpirun"`, which must start one rank on each node."""
+
+
+class Slurm(_Table):
+    """What Slurm allows here, and what a job needs before it starts."""
+
+    setup: tuple[Line, ...] = ()
+    """Lines of the batch script in front of srun: modules, variables."""
+    cpu_bind: Line | None = None
+    """srun's `--cpu-bind`."""
+    srun: tuple[Line, ...] = ()
+    """Further arguments of srun."""
+    array: Count | None = None
+    """Most jobs in an array; by default what the cluster says (MaxArraySize)."""
+    submitted: Count | None = None
+    """Most jobs that may wait or run at a time; the rest is sent by `submit --wait` or `resume`."""
+    parallel: Count | None = None
+    """Most jobs of an array that run at a time."""
+
+
+class Build(_Table):
+    """A job that builds the artifacts, where the machine that submits has no TensorFlow."""
+
+    image: Line
+    cpu_type: Name
+    time_limit: Seconds = 3600.0
+
+
+class Site(_Table):
+    """A cluster, as its users see it."""
+
+    cpu_types: Annotated[dict[Name, CpuType], Field(min_length=1)]
+    container: Container = Container()
+    mpi: Mpi = Mpi()
+    slurm: Slurm = Slurm()
+    build: Build | None = None
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.mpi.type == "none":
+            for name, cpu_type in self.cpu_types.items():
+                if cpu_type.nodes > 1:
+                    raise ValueError(
+                        f"[cpu_types.{name}] nodes = {cpu_type.nodes} needs MPI: with [mpi] type = "
+                        "'none' a job has one node"
+                    )
+        if self.container.runtime != "none":
+            for name, cpu_type in self.cpu_types.items():
+                if not (cpu_type.image or self.container.image):
+                    raise ValueError(
+                        f"[container] image is missing, and [cpu_types.{name}] has none"
+                    )
+        if self.build and self.build.cpu_type not in self.cpu_types:
+            hint = nearest(self.build.cpu_type, self.cpu_types)
+            raise ValueError(f"[build] cpu_type: there is no {self.build.cpu_type!r}. {hint}")
+        return self
+
+    def image(self, cpu_type: str) -> Path | None:
+        """Return the absolute path of the image for a CPU type; none without a container."""
+        image = self.cpu_types[cpu_type].image or self.container.image
+        return self._path(image) if image and self.container.runtime != "none" else None
+
+    @property
+    def build_image(self) -> Path | None:
+        """The absolute path of the image that builds artifacts."""
+        return self._path(self.build.image) if self.build else None
+
+    def _path(self, image: str) -> Path:
+        return (self._folder / Path(image).expanduser()).absolute()
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a profile from a TOML file.
+
+        Raises
+        ------
+        UserError
+            If the file cannot be read, is not TOML, or is no profile.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise UserError(f"{path} is not valid TOML: {error}.") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"The site file {str(path)!r} cannot be read: {error}.") from error
+        return cls.of(table, path, path.absolute().parent)
+
+    @classmethod
+    def of(cls, table: Any, path: Path, folder: Path) -> Self:
+        """Make a profile of a table that stands in `path`; images are relative to `folder`."""
+        try:
+            site = cls.model_validate(table)
+        except ValidationError as error:
+            raise UserError(explain(error, path, _TABLES)) from error
+        site._folder = folder
+        return site
+
+    def dump(self) -> dict[str, Any]:
+        """Return the profile as JSON types, with its folder; `restore` reads it."""
+        return {"folder": str(self._folder), "site": self.model_dump(mode="json")}
+
+    @classmethod
+    def restore(cls, dumped: Mapping[str, Any]) -> Self:
+        """Return what `dump` was called on."""
+        site = cls.model_validate(dumped["site"])
+        site._folder = Path(dumped["folder"])
+        return site
+
+
+def find_site(given: str | None, sweep_folder: Path) -> Path:
+    """Return the site file that is meant.
+
+    Parameters
+    ----------
+    given
+        A path, or the name of a profile in the user's configuration folder (NAME.toml there).
+        None: `site.toml` beside the sweep, then in that folder.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    configured = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "litesweep"
+    if given is None:
+        candidates = [sweep_folder / FILE_NAME, configured / FILE_NAME]
+    else:
+        candidates = [Path(given), configured / f"{given}.toml"]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise UserError(
+        f"There is no site file: neither {' nor '.join(str(path) for path in candidates)}.",
+        "Give one with --site; docs/site.md has an example.",
+    )
+
+
+_TABLES: Mapping[str, type[BaseModel]] = {
+    "": Site,
+    "cpu_types.*": CpuType,
+    "container": Container,
+    "mpi": Mpi,
+    "slurm": Slurm,
+    "build": Build,
+}

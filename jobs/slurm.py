@@ -1,0 +1,221 @@
+"""Slurm, seen from where jobs are submitted: what it is asked, and what it answers."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import submitit
+
+from jobs.container import check_lines, python_command
+from jobs.run_folder import RunFolder
+from jobs.site import Site
+from jobs.worker import measure_on_cluster
+from suite.errors import UserError
+
+ASK_TIMEOUT_S = 60
+SIGNAL_S = 30
+"""This long before the time limit a job is told of it, and saves."""
+DEFAULT_MAX_ARRAY = 1001
+"""Slurm's own default of MaxArraySize."""
+SUBMITTED_LIMITS = ("AssocMaxSubmitJobLimit", "QOSMaxSubmitJob", "MaxSubmitJob")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Jobs of one kind, for one array."""
+
+    name: str
+    cpu_type: str
+    image: Path | None
+    image_sha256: str
+    nodes: int
+    limit_min: int
+    exclude: tuple[str, ...] = ()
+    """Hosts that must not be among the nodes."""
+
+
+@dataclass(frozen=True)
+class LiveJob:
+    """A job that waits or runs."""
+
+    job_id: str
+    """`123`, or `123_4` for an element of an array."""
+    name: str
+    state: str
+    reason: str
+
+
+def send(
+    folder: RunFolder,
+    site: Site,
+    request: Request,
+    *,
+    calls: Sequence[tuple[Any, ...]],
+    folders: Iterable[Path],
+    function: Any = measure_on_cluster,
+) -> list[str]:
+    """Submit one job, or an array, in one call of sbatch.
+
+    Parameters
+    ----------
+    calls
+        The arguments of `function` for each job.
+    folders
+        What the jobs read and write beside the run's folder.
+
+    Returns
+    -------
+    list of str
+        The jobs' ids.
+
+    Raises
+    ------
+    UserError
+        If there is no Slurm here, or sbatch refuses.
+    """
+    try:
+        executor = submitit.AutoExecutor(
+            folder=folder.logs / "slurm",
+            cluster="slurm",
+            slurm_python=python(site, request, (folder.path, *folders)),
+        )
+    except RuntimeError as error:
+        raise UserError(
+            f"There is no Slurm here: {error}", "Submit from a login node of the cluster."
+        ) from error
+    executor.update_parameters(**parameters(site, request))
+    try:
+        jobs = executor.map_array(function, *zip(*calls, strict=True))
+    except (RuntimeError, OSError) as error:  # submitit's FailedJobError is a RuntimeError
+        raise UserError(
+            f"sbatch refuses the jobs for {request.cpu_type!r}: {_said(str(error))}.",
+            f"Correct [cpu_types.{request.cpu_type}] in the site file; "
+            "`litesweep site check` tries each of its claims.",
+        ) from error
+    return [str(job.job_id) for job in jobs]
+
+
+def _said(text: str) -> str:
+    """Return what sbatch said, out of what submitit made of it."""
+    lines = re.findall(r"sbatch: (?:error: )?(.+)", text) or text.strip().splitlines()[-1:]
+    return "; ".join(dict.fromkeys(line.strip().rstrip(".") for line in lines))
+
+
+def python(site: Site, request: Request, folders: Iterable[Path]) -> str:
+    """Return the command that starts Python on the nodes."""
+    command = python_command(site.container, request.image, folders)
+    if site.mpi.type != "mpirun":
+        return command
+    return f"{site.mpi.mpirun.format(ranks=request.nodes)} {command}"
+
+
+def parameters(site: Site, request: Request) -> dict[str, Any]:
+    """Return submitit's parameters for a request: what becomes the sbatch script."""
+    cpu_type = site.cpu_types[request.cpu_type]
+    options: dict[str, Any] = {**({"mem": 0} if cpu_type.exclusive else {}), **cpu_type.sbatch}
+    wanted = {
+        "slurm_partition": cpu_type.partition,
+        "slurm_constraint": cpu_type.constraint,
+        "slurm_account": cpu_type.account,
+        "slurm_qos": cpu_type.qos,
+        "slurm_exclude": ",".join(request.exclude) or None,
+        "slurm_exclusive": cpu_type.exclusive or None,
+        "slurm_array_parallelism": site.slurm.parallel or 100_000,
+        "slurm_additional_parameters": options or None,
+        "slurm_use_srun": site.mpi.type != "mpirun",
+    }
+    return {
+        "name": request.name,
+        "timeout_min": request.limit_min,
+        "nodes": request.nodes,
+        "tasks_per_node": 1,
+        "cpus_per_task": cpu_type.cpus,
+        "slurm_signal_delay_s": min(SIGNAL_S, request.limit_min * 15),
+        # The host's would shadow the image's packages, or be looked for in it in vain.
+        "slurm_setup": [
+            "unset PYTHONPATH PYTHONHOME",
+            *site.slurm.setup,
+            *check_lines(request.image, request.image_sha256),
+        ],
+        "slurm_srun_args": srun_arguments(site, cpu_type.cpus),
+        **{key: value for key, value in wanted.items() if value is not None},
+    }
+
+
+def srun_arguments(site: Site, cpus: int) -> list[str]:
+    """Return what srun is given beside what the job has."""
+    # srun does not inherit --cpus-per-task from sbatch since Slurm 22.05. And a rank that dies
+    # must end the others, which would wait for it for ever.
+    arguments = ["--kill-on-bad-exit=1", f"--cpus-per-task={cpus}"]
+    if site.mpi.type in ("pmi2", "pmix"):
+        arguments.insert(0, f"--mpi={site.mpi.type}")
+    if site.slurm.cpu_bind:
+        arguments.append(f"--cpu-bind={site.slurm.cpu_bind}")
+    return [*arguments, *site.slurm.srun]
+
+
+def ask(*command: str) -> str:
+    """Return what a command of Slurm prints.
+
+    Raises
+    ------
+    UserError
+        If there is no such command, or it fails.
+    """
+    try:
+        said = subprocess.run(
+            command, capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=False
+        )
+    except FileNotFoundError:
+        raise UserError(
+            f"There is no {command[0]!r} here.", "Work from a login node of the cluster."
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{command[0]} does not answer within {ASK_TIMEOUT_S} s.") from None
+    if said.returncode:
+        words = said.stderr.strip().splitlines() or [f"exit code {said.returncode}"]
+        raise UserError(f"{command[0]} fails: {words[-1]}.", "Is the cluster up?")
+    return said.stdout
+
+
+def live_jobs(names: Iterable[str]) -> list[LiveJob]:
+    """Return the jobs of these names that wait or run, elements of arrays one by one."""
+    wanted = sorted({*names})
+    if not wanted:
+        return []
+    text = ask("squeue", "-h", "-r", f"--name={','.join(wanted)}", "-o", "%i|%j|%T|%r")
+    return [LiveJob(*line.split("|", 3)) for line in text.splitlines() if line.count("|") >= 3]
+
+
+def ended_jobs(job_ids: Iterable[str], since: str) -> dict[str, str]:
+    """Return the last state of jobs by id, as far as the accounting knows; it may know nothing."""
+    wanted = sorted({job_id.partition("_")[0] for job_id in job_ids})
+    if not wanted or not shutil.which("sacct"):
+        return {}
+    try:
+        text = ask(
+            *("sacct", "-n", "-X", "-P", "-S", since),
+            *("-o", "JobID,State", "-j", ",".join(wanted)),
+        )
+    except UserError:
+        return {}
+    pairs = (line.split("|", 1) for line in text.splitlines() if "|" in line)
+    return {job_id: state.partition(" ")[0] for job_id, state in pairs}
+
+
+def cancel(job_ids: Sequence[str]) -> None:
+    """End jobs, whatever they are at."""
+    if job_ids:
+        ask("scancel", *job_ids)
+
+
+def max_array(site: Site) -> int:
+    """Return how many jobs an array may have here."""
+    if site.slurm.array:
+        return site.slurm.array
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.MULTILINE)
+    return max(1, int(found[1]) if found else DEFAULT_MAX_ARRAY)

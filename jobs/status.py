@@ -1,0 +1,261 @@
+"""How a submitted run stands: jobs by state, cells done, time left, what failed and why."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.collect import has_shard
+from jobs.display import duration
+from jobs.plan import Plan
+from jobs.run_folder import RunFolder
+from jobs.sent import Sent, read_sent
+from jobs.slurm import LiveJob, ended_jobs, live_jobs
+from suite.errors import UserError
+
+STATES = ("done", "running", "pending", "failed", "waiting", "unknown")
+
+IN_WORDS: Mapping[str, str] = {
+    "TIMEOUT": "The job reached its time limit.",
+    "NODE_FAIL": "A node of the job failed.",
+    "PREEMPTED": "The job was preempted.",
+    "CANCELLED": "The job was cancelled.",
+    "OUT_OF_MEMORY": "The job ran out of memory.",
+    "BOOT_FAIL": "A node of the job did not boot.",
+    "DEADLINE": "The job reached its deadline.",
+}
+"""What the accounting says of a job that left no word itself."""
+
+TELLING = re.compile(
+    r"^(FATAL: .*|litesweep: .*|ModuleNotFoundError: .*|ImportError: .*|.*No module named .*"
+    r"|srun: error: .*(?:Killed|Terminated|Segmentation|[Uu]nable|[Ii]nvalid|NODE FAIL).*"
+    r"|slurmstepd: error: .*(?:DUE TO|NODE FAILURE|oom).*|.*[Cc]ommand not found.*"
+    r"|ERROR\s*: .*|.*No space left on device.*)$",
+    re.MULTILINE,
+)
+"""Lines of a job's standard error that say what happened, in the order of their worth below."""
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """How one slice of a run stands."""
+
+    slice: int
+    cpu_type: str
+    nodes: int
+    state: str
+    """One of `STATES`."""
+    job_id: str
+    reason: str
+    """Why it failed or waits; empty where there is nothing to say."""
+    log: str
+    """The path of its standard error."""
+    cells: int
+    cells_done: int
+    seconds_left: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How a run stands."""
+
+    run: str
+    name: str
+    jobs: tuple[JobStatus, ...]
+    cells: int
+    """Of the sweep; those without an artifact are none of any job's."""
+    scheduler: str
+    """Why Slurm could not be asked; empty if it could."""
+
+    def count(self, *states: str) -> int:
+        """Return how many jobs are in any of these states."""
+        return sum(job.state in states for job in self.jobs)
+
+    @property
+    def cells_done(self) -> int:
+        """Cells that no job has anything left to measure of."""
+        return sum(job.cells_done for job in self.jobs)
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimate the time until all is measured, with as many jobs at a time as run now."""
+        left = [job.seconds_left for job in self.jobs if job.state != "done"]
+        at_a_time = max(1, self.count("running"))
+        return max(max(left, default=0.0), sum(left) / at_a_time)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the status as JSON types."""
+        return {
+            "run": self.run,
+            "name": self.name,
+            "done": self.count("done") == len(self.jobs),
+            "states": dict(Counter(job.state for job in self.jobs)),
+            "cells": self.cells,
+            "cells_done": self.cells_done,
+            "seconds_left": self.seconds_left,
+            "scheduler": self.scheduler,
+            "jobs": [{**vars(job), "warnings": list(job.warnings)} for job in self.jobs],
+        }
+
+
+def status(folder: RunFolder) -> RunStatus:
+    """Return how a run stands: one question to squeue, at most one to sacct, and its own files."""
+    plan = Plan.read(folder.plan_file)
+    sent = read_sent(folder)
+    last = {index: submission for submission in sent for index in submission.slices}
+    scheduler, live = "", {}
+    try:
+        live = live_by_slice(sent)
+    except UserError as error:
+        scheduler = error.what
+    over = [
+        index
+        for index in range(len(plan.slices))
+        if index in last and index not in live and not has_shard(folder, index)
+    ]
+    ended: dict[str, str] = {}
+    if over and not scheduler:
+        ended = ended_jobs((last[index].job_id(index) for index in over), sent[0].at)
+    jobs = tuple(
+        _job(
+            folder,
+            plan,
+            index,
+            sent=last.get(index),
+            live=live.get(index),
+            ended=ended,
+            scheduler=scheduler,
+        )
+        for index in range(len(plan.slices))
+    )
+    identity = folder.identity()
+    return RunStatus(str(folder.path), identity["name"], jobs, len(plan.cells), scheduler)
+
+
+def live_by_slice(sent: list[Sent]) -> dict[int, LiveJob]:
+    """Return the jobs that wait or run, by the slice that they measure.
+
+    By name and not by id: a job whose id we died before recording is found too.
+    """
+    by_name = {submission.name: submission for submission in sent}
+    return {by_name[job.name].slice_of(job.job_id): job for job in live_jobs(by_name)}
+
+
+def _job(
+    folder: RunFolder,
+    plan: Plan,
+    index: int,
+    *,
+    sent: Sent | None,
+    live: LiveJob | None,
+    ended: Mapping[str, str],
+    scheduler: str,
+) -> JobStatus:
+    slice_ = plan.slices[index]
+    job_id = live.job_id if live else sent.job_id(index) if sent else ""
+    log = _log(folder, job_id)
+    done, left_s = _progress(folder, index, slice_.copies > 1)
+    left_s = slice_.seconds if left_s is None else left_s
+    if has_shard(folder, index):
+        state, reason, done, left_s = "done", "", len(slice_.cell_ids), 0.0
+    elif live:
+        state = "pending" if live.state in ("PENDING", "REQUEUED", "CONFIGURING") else "running"
+        reason = live.reason if state == "pending" and live.reason != "None" else ""
+    elif sent is None or sent.refused:
+        state, reason = "waiting", "not submitted yet"
+    elif scheduler:
+        state, reason = "unknown", scheduler
+    else:
+        state, reason = "failed", _why(folder, index, log, ended.get(job_id, ""))
+    return JobStatus(
+        slice=index,
+        cpu_type=slice_.cpu_type,
+        nodes=slice_.nodes,
+        state=state,
+        job_id=job_id,
+        reason=reason,
+        log=str(log) if log and state != "done" else "",
+        cells=len(slice_.cell_ids),
+        cells_done=min(done, len(slice_.cell_ids)),
+        seconds_left=left_s,
+        warnings=tuple(sorted(p.read_text() for p in folder.job_logs(index).glob("*.warning"))),
+    )
+
+
+def _log(folder: RunFolder, job_id: str) -> Path | None:
+    """Return the standard error of a job's rank 0, or of the rank that has said most."""
+    logs = (folder.logs / "slurm").glob(f"{job_id}_*_log.err") if job_id else ()
+    # An array's elements are `123_4_0_log.err`: those of job 123 alone have one number less.
+    own = [p for p in logs if p.name.removeprefix(f"{job_id}_").count("_") == 1]
+    return max(own, key=lambda path: path.stat().st_size, default=None)
+
+
+def _progress(folder: RunFolder, index: int, every_node: bool) -> tuple[int, float | None]:
+    """Return the cells done and the seconds left, as the nodes have told."""
+    said = []
+    for path in folder.job_logs(index).glob("*.json"):
+        try:
+            said.append(json.loads(path.read_text()))
+        except (OSError, ValueError):  # being replaced just now
+            continue
+    if not said:
+        return 0, None
+    done = [told["cells_done"] for told in said]
+    return min(done) if every_node else sum(done), max(told["seconds_left"] for told in said)
+
+
+def _why(folder: RunFolder, index: int, log: Path | None, state: str) -> str:
+    """Return why a job that has ended did not end well: its own word, or what others say of it."""
+    words = [path.read_text() for path in sorted(folder.job_logs(index).glob("*.txt"))]
+    if words:
+        return words[0].strip()
+    # "FAILED" and "COMPLETED" tell nothing that is not seen already.
+    said = [IN_WORDS[state]] if state in IN_WORDS else []
+    if log and (lines := _telling_lines(log)):
+        said += lines
+    return " ".join(said) or "The job ended without a word; its log may say more."
+
+
+def _telling_lines(log: Path) -> list[str]:
+    """Return up to two lines of all ranks' standard errors that say what happened."""
+    stem = re.sub(r"_\d+_log\.err$", "", log.name)
+    text = "\n".join(
+        path.read_text(errors="replace") for path in sorted(log.parent.glob(f"{stem}_*_log.err"))
+    )
+    found = list(dict.fromkeys(match.strip() for match in TELLING.findall(text)))
+    ours = [line for line in found if line.startswith(("litesweep:", "FATAL:"))]
+    lines = ours or found or [line for line in text.strip().splitlines()[-1:] if line]
+    return [line.removeprefix("litesweep: ") for line in lines[:2]]
+
+
+def print_status(seen: RunStatus, console: Console) -> None:
+    """Print the status for people."""
+    states = ", ".join(f"{seen.count(s)} {s}" for s in STATES if seen.count(s))
+    console.print(f"{seen.name}: {len(seen.jobs)} jobs ({states})", highlight=False)
+    left = f", about {duration(seen.seconds_left)} left" if seen.seconds_left else ""
+    console.print(f"{seen.cells_done} of {seen.cells} cells done{left}", highlight=False)
+    open_ = [job for job in seen.jobs if job.state != "done"]
+    if open_:
+        table = Table("job", "CPU type", "nodes", "cells done", "state", box=None)
+        for job in open_:
+            done = f"{job.cells_done} of {job.cells}"
+            table.add_row(job.job_id or "-", job.cpu_type, str(job.nodes), done, job.state)
+        console.print(table)
+    for job in open_:
+        if job.reason and job.state in ("failed", "pending"):
+            console.print(f"{job.job_id or job.slice}: {job.reason}", markup=False, soft_wrap=True)
+            if job.log and job.state == "failed":
+                console.print(f"  log: {job.log}", markup=False, highlight=False, soft_wrap=True)
+    for warning in dict.fromkeys(warning for job in seen.jobs for warning in job.warnings):
+        console.print(warning, markup=False, highlight=False, soft_wrap=True)
+    if seen.scheduler:
+        console.print(f"Slurm was not asked: {seen.scheduler}", markup=False, soft_wrap=True)
+    if seen.count("failed", "waiting"):
+        console.print(f"litesweep resume {seen.run}", highlight=False, soft_wrap=True)

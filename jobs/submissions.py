@@ -1,0 +1,290 @@
+"""A sweep on a cluster: submitted, taken up again, cancelled and collected."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from jobs.builds import build_on_cluster
+from jobs.collect import collect, has_shard, slice_results
+from jobs.display import Display, duration
+from jobs.grid import Grid, lay_out
+from jobs.images import image_sha256
+from jobs.packing import Jobs, check_budget, check_cpu_types, limit_minutes, pack
+from jobs.plan import Plan, PlannedCell, Slice
+from jobs.projection import planned_cells
+from jobs.run_folder import RunFolder, default_folder, open_run, submitted, take_up
+from jobs.runs import build, check_sources, make_plan
+from jobs.sent import read_sent, record_answer, record_intent
+from jobs.shares import nodes_wanted, standing
+from jobs.site import Site, find_site
+from jobs.slurm import Request, cancel, max_array, send
+from jobs.status import RunStatus, live_by_slice, status
+from suite.artifacts.store import ArtifactStore
+from suite.atomic import write_whole
+from suite.canonical import canonical_json
+from suite.errors import UserError
+from suite.results.write import write_results
+from suite.sweep import Sweep
+
+LOOK_EVERY_S = 5.0
+
+
+def submit(
+    sweep: Sweep,
+    site: Path | str | None = None,
+    out: Path | str | None = None,
+    *,
+    jobs: Jobs | None = None,
+    store: Path | str | None = None,
+    console: Console | None = None,
+) -> Path:
+    """Submit a sweep to a Slurm cluster, or what is missing of a run that was submitted before.
+
+    Parameters
+    ----------
+    site
+        The site file, or its name in the user's configuration folder; by default `site.toml`
+        beside the sweep, then there.
+    out
+        The run's folder, which the nodes must see too; by default `runs/NAME-HASH`.
+    store
+        The folder in which artifacts are kept, which the nodes must see too.
+
+    Returns
+    -------
+    pathlib.Path
+        The run's folder.
+
+    Raises
+    ------
+    UserError
+        If the sweep, a model, the site or the folder will not do, the budget would be exceeded,
+        or sbatch refuses. What was sent before stays.
+    """
+    display = Display(console or Console(stderr=True))
+    jobs = jobs or Jobs()
+    artifacts = ArtifactStore.at(store)
+    grid = lay_out(sweep)
+    profile = Site.load(find_site(None if site is None else str(site), sweep.folder))
+    digests = image_digests(grid, profile)
+
+    def cut(cells: Sequence[PlannedCell]) -> tuple[Slice, ...]:
+        slices = pack(cells, sweep.measure, profile, jobs, digests)
+        check_budget(slices, jobs.budget_node_hours)
+        return slices
+
+    # Before an hour goes into artifacts; again below, when it is known how long they take.
+    cut(planned_cells(grid, artifacts))
+    with open_run(Path(out) if out is not None else default_folder(sweep), sweep) as folder:
+        if any(not sent.refused for sent in read_sent(folder)):
+            check_sources(grid, Plan.read(folder.plan_file))
+        else:
+            if profile.build:
+                built = build_on_cluster(grid, artifacts, folder, display, profile)
+            else:
+                built = build(grid, artifacts, folder, display)
+            provenance = {**folder.identity(), "images": canonical_json(digests)}
+            plan = make_plan(grid, built, provenance, cut)
+            plan.write(folder.plan_file)
+        write_whole(folder.site_file, json.dumps(profile.dump(), indent=1) + "\n")
+        _send_missing(folder, profile, display)
+        return folder.path
+
+
+def resume(
+    run: Path | str, site: Path | str | None = None, console: Console | None = None
+) -> RunStatus:
+    """Submit what is missing of a run, and nothing else: jobs that wait or run are left alone.
+
+    Parameters
+    ----------
+    site
+        A site file in place of the one that the run was submitted with.
+
+    Raises
+    ------
+    UserError
+        If this is no submitted run, Slurm cannot be asked or refuses, or an image has changed.
+    """
+    with take_up(Path(run)) as folder:
+        if site is None:
+            profile = Site.restore(json.loads(folder.site_file.read_text()))
+        else:
+            profile = Site.load(find_site(str(site), Path.cwd()))
+            write_whole(folder.site_file, json.dumps(profile.dump(), indent=1) + "\n")
+        _send_missing(folder, profile, Display(console or Console(stderr=True)))
+        return status(folder)
+
+
+def cancel_run(run: Path | str) -> int:
+    """End all jobs of a run that wait or run; return how many.
+
+    Raises
+    ------
+    UserError
+        If this is no submitted run, or Slurm cannot be asked.
+    """
+    folder = submitted(Path(run))
+    job_ids = [job.job_id for job in live_by_slice(read_sent(folder)).values()]
+    cancel(job_ids)
+    return len(job_ids)
+
+
+def collect_run(run: Path | str) -> Path:
+    """Merge what the jobs of a run have left so far into its `results.h5`; return its path.
+
+    Raises
+    ------
+    UserError
+        If this is no run with a plan, or what was left contradicts itself.
+    """
+    folder = RunFolder(Path(run).absolute())
+    if not folder.plan_file.exists():
+        raise UserError(f"{run} is no run of litesweep that has a plan.")
+    collect(folder)
+    return folder.results_file
+
+
+def wait(run: Path | str, console: Console | None = None) -> RunStatus:
+    """Wait until no job of a run waits or runs, showing how it stands; send what had to wait.
+
+    Where the site limits how many jobs may be submitted at a time, the rest goes as they end.
+    """
+    folder = submitted(Path(run))
+    display = Display(console or Console(stderr=True))
+    with display.phase("cluster") as phase:
+        while True:
+            seen = status(folder)
+            live = seen.count("running", "pending")
+            if seen.count("waiting") and not seen.scheduler:
+                with take_up(folder.path):
+                    profile = Site.restore(json.loads(folder.site_file.read_text()))
+                    live += _send_missing(folder, profile, display, only_unsent=True)
+            if not live and not seen.scheduler:
+                return status(folder)
+            share = seen.cells_done / max(1, sum(job.cells for job in seen.jobs))
+            phase.draw(share, _in_a_line(seen))
+            time.sleep(LOOK_EVERY_S)
+
+
+def _in_a_line(seen: RunStatus) -> str:
+    if seen.scheduler:
+        return f"Slurm does not answer: {seen.scheduler}"
+    states = ", ".join(
+        f"{seen.count(state)} {state}"
+        for state in ("done", "running", "pending", "failed", "waiting")
+        if seen.count(state)
+    )
+    left = duration(seen.seconds_left)
+    return f"{seen.cells_done} of {seen.cells} cells done, jobs: {states}, about {left} left"
+
+
+def image_digests(grid: Grid, site: Site) -> dict[str, str]:
+    """Return the SHA-256 of each image that the sweep's jobs need, by its path.
+
+    Raises
+    ------
+    UserError
+        If an image is not there, or the site does not have a CPU type.
+    """
+    check_cpu_types(grid.cells, site)
+    names = dict.fromkeys(cell.cpu_type for cell in grid.cells)
+    images = dict.fromkeys(image for name in names if (image := site.image(name)))
+    return {str(image): image_sha256(image) for image in images}
+
+
+def _send_missing(
+    folder: RunFolder, site: Site, display: Display, only_unsent: bool = False
+) -> int:
+    """Submit the slices that lack something and have no job; return how many."""
+    plan = Plan.read(folder.plan_file)
+    sent = read_sent(folder)
+    live = live_by_slice(sent)
+    known = {index for s in sent if not s.refused for index in s.slices} if only_unsent else set()
+    waiting: dict[Request, list[int]] = {}
+    for index in range(len(plan.slices)):
+        if index in live or index in known or has_shard(folder, index):
+            continue
+        if request := _request(folder, plan, index, site):
+            waiting.setdefault(request, []).append(index)
+    room = site.slurm.submitted - len(live) if site.slurm.submitted else len(plan.slices)
+    _check_files(plan, [index for indices in waiting.values() for index in indices])
+    count, most = 0, max_array(site) if waiting else 0
+    for request, indices in waiting.items():
+        for first in range(0, len(indices), most):
+            group = indices[first : first + most][: max(0, room - count)]
+            if group:
+                name = f"{request.name}-{len(sent)}"
+                _send(folder, plan, site, replace(request, name=name), group)
+                sent = read_sent(folder)
+                count += len(group)
+    if count:
+        display.say(f"submitted {count} job{'s' * (count > 1)} for {folder.path}")
+    return count
+
+
+def _request(folder: RunFolder, plan: Plan, index: int, site: Site) -> Request | None:
+    """Return the job that finishes a slice; none where nothing is left to measure."""
+    slice_ = plan.slices[index]
+    left = slice_results(folder, plan, index)
+    state = standing(plan, index, left)
+    nodes = nodes_wanted(plan, index, state)
+    if nodes == 0:  # it died between its last trial and its shard
+        write_results(folder.shard(index), left)
+        return None
+    if slice_.cpu_type not in site.cpu_types:
+        raise UserError(f"The site file has no [cpu_types.{slice_.cpu_type}], which the run needs.")
+    return Request(
+        name=f"litesweep-{plan.run_id}",
+        cpu_type=slice_.cpu_type,
+        image=Path(slice_.image) if slice_.image else None,
+        image_sha256=slice_.image_sha256,
+        nodes=nodes,
+        limit_min=limit_minutes(slice_, plan.slice_cells(index), site),
+        exclude=tuple(sorted(state.hosts_with_all)) if slice_.copies > 1 else (),
+    )
+
+
+def _send(
+    folder: RunFolder, plan: Plan, site: Site, request: Request, indices: Sequence[int]
+) -> None:
+    for index in indices:  # what was said of a job that died is not said of the next
+        for path in folder.job_logs(index).glob("*.txt"):
+            path.unlink()
+    record_intent(folder, request.name, indices)
+    mpi = site.mpi.type != "none"
+    folders = {artifact.path.parent.parent for artifact in plan.artifacts.values()}
+    job_ids: list[str] = []
+    try:
+        job_ids = send(
+            folder,
+            site,
+            request,
+            calls=[(str(folder.path), index, mpi) for index in indices],
+            folders=sorted(folders),
+        )
+    finally:
+        record_answer(folder, request.name, job_ids)
+
+
+def _check_files(plan: Plan, indices: Sequence[int]) -> None:
+    """Refuse to submit where an image or an artifact is not what the run was planned with."""
+    images = {plan.slices[i].image: plan.slices[i].image_sha256 for i in indices}
+    for image, planned in images.items():
+        if image and (found := image_sha256(Path(image))) != planned:
+            raise UserError(
+                f"The image {image} has changed since the run was planned (sha256 {found}, not "
+                f"{planned}).",
+                "Put the old one back, or submit the sweep to another folder with --out.",
+            )
+    keys = {cell.artifact_key for index in indices for cell in plan.slice_cells(index)}
+    for artifact in (plan.artifacts[key] for key in sorted(keys)):
+        if not artifact.path.exists():
+            raise UserError(
+                f"The artifact {artifact.path} is gone.",
+                "Submit the sweep again with the same --out: it is built anew.",
+            )
