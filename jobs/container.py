@@ -6,6 +6,8 @@ from pathlib import Path
 
 from jobs.site import Container
 
+IGNORING_USR2 = 'trap "" USR2; exec "$0" "$@"'
+
 
 def python_command(container: Container, image: Path | None, folders: Iterable[Path]) -> str:
     """Return the shell words that start Python on a node, in the container if there is one.
@@ -28,7 +30,10 @@ def python_command(container: Container, image: Path | None, folders: Iterable[P
         words += ["--bind", str(folder)]
     for bind in container.binds:
         words += ["--bind", bind]
-    return shlex.join([*words, *container.arguments, str(image), container.python])
+    command = [*words, *container.arguments, str(image), container.python]
+    # Slurm's signal before the time limit is for the Python inside, which sets a handler of its
+    # own; the runtime's own process, which waits outside, would die of it.
+    return shlex.join(["sh", "-c", IGNORING_USR2, *command])
 
 
 def check_lines(image: Path | None, sha256: str) -> list[str]:

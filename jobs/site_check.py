@@ -79,9 +79,10 @@ def _mpi(site: Site) -> Iterator[Finding]:
     if site.mpi.type not in ("pmi2", "pmix"):
         return
     said = subprocess.run(["srun", "--mpi=list"], capture_output=True, text=True, check=False)
-    known = re.findall(r"\b(\w+)\b", (said.stdout + said.stderr).partition(":")[2])
-    holds = any(name.startswith(site.mpi.type) for name in known)
-    text = "srun has it" if holds else f"srun does not have it, but: {', '.join(known)}"
+    known = re.findall(r"^\s+(\w+)\s*$|(pmix\w*)", said.stdout + said.stderr, re.MULTILINE)
+    names = sorted({a or b for a, b in known})
+    holds = any(name.startswith(site.mpi.type) for name in names)
+    text = "srun has it" if holds else f"srun does not have it, but: {', '.join(names)}"
     yield Finding(f"[mpi] type = {site.mpi.type!r}", holds, text)
 
 

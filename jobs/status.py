@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import signal
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,14 +34,24 @@ IN_WORDS: Mapping[str, str] = {
 }
 """What the accounting says of a job that left no word itself."""
 
-TELLING = re.compile(
-    r"^(FATAL: .*|litesweep: .*|ModuleNotFoundError: .*|ImportError: .*|.*No module named .*"
-    r"|srun: error: .*(?:Killed|Terminated|Segmentation|[Uu]nable|[Ii]nvalid|NODE FAIL).*"
-    r"|slurmstepd: error: .*(?:DUE TO|NODE FAILURE|oom).*|.*[Cc]ommand not found.*"
-    r"|ERROR\s*: .*|.*No space left on device.*)$",
+OURS = re.compile(r"^(?:litesweep: .*|FATAL: .*)$", re.MULTILINE)
+"""What the batch script, the worker and Apptainer say when they give up."""
+
+THEIRS = re.compile(
+    r"^(?:ModuleNotFoundError: .*|ImportError: .*|.*No module named .*|ERROR\s*: .*"
+    r"|srun: error: (?!\S+: task).*|slurmstepd\S*: error: .*(?:DUE TO|NODE FAILURE|oom).*"
+    r"|.*[Cc]ommand not found.*|.*No space left on device.*)$",
     re.MULTILINE,
 )
-"""Lines of a job's standard error that say what happened, in the order of their worth below."""
+"""What Python, Slurm and the shell say."""
+
+EXITED = re.compile(
+    r"^srun: error: (\S+): tasks? (\S+): Exited with exit code (\d+)$", re.MULTILINE
+)
+
+SIGNALLED = 128
+"""A shell's exit code for a process that a signal has ended: this and the signal's number."""
+LEAST_FREE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -215,12 +227,20 @@ def _why(folder: RunFolder, index: int, log: Path | None, state: str) -> str:
     """Return why a job that has ended did not end well: its own word, or what others say of it."""
     words = [path.read_text() for path in sorted(folder.job_logs(index).glob("*.txt"))]
     if words:
-        return words[0].strip()
+        return _in_short(words[0].strip())
     # "FAILED" and "COMPLETED" tell nothing that is not seen already.
     said = [IN_WORDS[state]] if state in IN_WORDS else []
-    if log and (lines := _telling_lines(log)):
-        said += lines
+    said += _telling_lines(log) if log else []
+    if shutil.disk_usage(folder.path).free < LEAST_FREE_BYTES:
+        said.append(f"There is no room on the disk of {folder.path}.")
     return " ".join(said) or "The job ended without a word; its log may say more."
+
+
+def _in_short(word: str) -> str:
+    """Return what a rank said; of a traceback the last line, which names the error."""
+    if not word.startswith("Traceback"):
+        return word
+    return f"An error inside litesweep: {word.splitlines()[-1]}"
 
 
 def _telling_lines(log: Path) -> list[str]:
@@ -229,10 +249,23 @@ def _telling_lines(log: Path) -> list[str]:
     text = "\n".join(
         path.read_text(errors="replace") for path in sorted(log.parent.glob(f"{stem}_*_log.err"))
     )
-    found = list(dict.fromkeys(match.strip() for match in TELLING.findall(text)))
-    ours = [line for line in found if line.startswith(("litesweep:", "FATAL:"))]
-    lines = ours or found or [line for line in text.strip().splitlines()[-1:] if line]
-    return [line.removeprefix("litesweep: ") for line in lines[:2]]
+    lines = (
+        OURS.findall(text)
+        or [_ended(*found) for found in EXITED.findall(text) if _is_cause(int(found[2]))]
+        or THEIRS.findall(text)
+        or text.strip().splitlines()[-1:]
+    )
+    return [line.strip().removeprefix("litesweep: ") for line in dict.fromkeys(lines)][:2]
+
+
+def _is_cause(code: int) -> bool:
+    # Slurm ends the other ranks with SIGTERM; and 1 is how Python ends, having said why.
+    return code > SIGNALLED and code != SIGNALLED + signal.SIGTERM
+
+
+def _ended(host: str, rank: str, code: str) -> str:
+    name = signal.Signals(int(code) - SIGNALLED).name
+    return f"Rank {rank}, on {host}, was killed by {name}."
 
 
 def print_status(seen: RunStatus, console: Console) -> None:

@@ -23,7 +23,7 @@ from jobs.shares import nodes_wanted, standing
 from jobs.site import Site, find_site
 from jobs.slurm import Request, cancel, max_array, send
 from jobs.status import RunStatus, live_by_slice, status
-from suite.artifacts.store import ArtifactStore
+from suite.artifacts.store import ArtifactStore, store_of
 from suite.atomic import write_whole
 from suite.canonical import canonical_json
 from suite.errors import UserError
@@ -257,7 +257,7 @@ def _send(
             path.unlink()
     record_intent(folder, request.name, indices)
     mpi = site.mpi.type != "none"
-    folders = {artifact.path.parent.parent for artifact in plan.artifacts.values()}
+    folders = {store_of(artifact.path) for artifact in plan.artifacts.values()}
     job_ids: list[str] = []
     try:
         job_ids = send(

@@ -35,6 +35,11 @@ class Artifact:
         return self.row.artifact_key
 
 
+def store_of(artifact: Path) -> Path:
+    """Return the root of the store that the .tflite file `artifact` is in."""
+    return artifact.parents[2]
+
+
 class ArtifactStore:
     """Artifacts by key, below one folder that any number of runs may share."""
 

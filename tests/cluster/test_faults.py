@@ -1,0 +1,251 @@
+"""What goes wrong on a cluster: the cause is named in bounded time, and `resume` completes the run.
+
+Nothing is lost but the trial in flight: `Case.resumed` would otherwise measure it anew.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from suite.journal import read_journal
+from tests.cluster.conftest import Case, Cluster, kill, wait_until
+
+RANK = "submitit.core._submit"
+TRIAL = "suite.trial.worker"
+
+
+@pytest.fixture
+def running(case: Case) -> Case:
+    """A run that has measured something, and has a while to go."""
+    case.sweep(trials=6)
+    case.submit()
+    case.begun()
+    return case
+
+
+def trial_ids(case: Case) -> set[str]:
+    journals = (case.run / "journals").rglob("*.journal")
+    return {trial.trial_id for path in journals for trial in read_journal(path).trials}
+
+
+def test_a_rank_that_is_killed(running: Case, cluster: Cluster) -> None:
+    [job_id] = [job for job, _ in cluster.jobs()]
+    for pid in cluster.processes(f"python3 -u -m {RANK}", SLURM_JOB_ID=job_id, SLURM_PROCID="1"):
+        kill(pid)
+    assert "Rank 1, on c2, was killed by SIGKILL" in running.failure()
+    before = trial_ids(running)
+    assert before
+    running.resumed()
+    assert before <= trial_ids(running)
+
+
+def test_a_node_that_dies(running: Case, cluster: Cluster) -> None:
+    cluster.kill_node("c2")
+    # Slurm notices, ends the job and queues it again, where it waits for a second node.
+    wait_until(lambda: running.status()["states"] in ({"pending": 1}, {"failed": 1}), 60)
+    before = trial_ids(running)
+    running.do("cancel", running.run)
+    wait_until(lambda: running.status()["states"] == {"failed": 1}, 60)
+    cluster.start_node("c2")
+    running.resumed()
+    assert before <= trial_ids(running)
+
+
+def test_a_job_that_is_queued_again_goes_on_by_itself(running: Case, cluster: Cluster) -> None:
+    [job_id] = [job for job, _ in cluster.jobs()]
+    before = trial_ids(running)
+    # Preempted: a job in the better partition takes both nodes for a moment.
+    cluster.slurm(
+        *("sbatch", "--partition=high", "--nodelist=c1,c2", "--nodes=2", "--exclusive"),
+        *("--output=/dev/null", "--wrap=sleep 3"),
+    )
+    wait_until(lambda: running.status()["states"] == {"pending": 1}, 60)
+    assert [job for job, _ in cluster.jobs() if job == job_id]
+    wait_until(lambda: running.status()["states"] == {"done": 1}, 180)
+    running.do("collect", running.run)
+    running.complete()
+    assert before <= trial_ids(running)
+
+
+def test_the_time_limit(case: Case, cluster: Cluster) -> None:
+    case.sweep(trials=60)
+    case.submit()
+    case.begun()
+    [job_id] = [job for job, _ in cluster.jobs()]
+    cluster.slurm("scontrol", "update", f"JobId={job_id}", "TimeLimit=1")
+    assert "time limit" in case.failure()
+    before = trial_ids(case)
+    assert before
+    case.do("resume", case.run)
+    case.begun(len(before) + 2)
+    case.do("cancel", case.run)
+    assert before <= trial_ids(case)
+
+
+def test_an_exception_in_one_rank(case: Case) -> None:
+    folder = case.run / "logs" / "job-00000" / "c2.json"  # where that node tells of its progress
+    case.site(("cpus = 2", "cpus = 2\nsbatch = {hold = true}"))
+    case.submit()
+    folder.mkdir(parents=True)
+    release(case)
+    assert "An error inside litesweep: IsADirectoryError" in case.failure()
+    [told] = (case.run / "logs" / "job-00000").glob("*.txt")
+    assert told.read_text().startswith("Traceback")
+    folder.rmdir()
+    case.site()
+    case.do("resume", case.run, "--site", "site.toml", "--wait")
+    case.complete()
+
+
+def test_a_native_crash_in_a_trial_costs_that_trial(running: Case, cluster: Cluster) -> None:
+    def crash() -> bool:
+        for pid in cluster.processes(TRIAL, SLURM_PROCID="0"):
+            time.sleep(0.3)  # into its samples
+            try:
+                kill(pid, signal.SIGSEGV)
+            except ProcessLookupError:
+                continue
+            return True
+        return False
+
+    wait_until(crash, 30)
+    wait_until(lambda: running.status()["states"] == {"done": 1}, 90)
+    running.do("collect", running.run)
+    journal = read_journal(running.run / "journals" / "job-00000" / "c1.journal")
+    crashed = [trial for trial in journal.trials if trial.status == "crashed"]
+    assert [trial.exit_signal for trial in crashed] == [signal.SIGSEGV]
+    running.complete()
+
+
+def release(case: Case) -> None:
+    [job] = case.status()["jobs"]
+    subprocess.run(["scontrol", "release", job["job_id"]], check=True, timeout=30)
+
+
+@pytest.fixture
+def held(case: Case) -> Iterator[tuple[Case, Path]]:
+    """A run whose job is held back, and the image that it will start in."""
+    image = case.folder / "image.sif"
+    shutil.copy(case.image, image)
+    case.image = image
+    case.site(("cpus = 2", "cpus = 2\nsbatch = {hold = true}"))
+    case.submit()
+    yield case, image
+
+
+@pytest.mark.parametrize("harm", ["missing", "truncated", "altered"])
+def test_an_image_that_is_not_the_planned_one(held: tuple[Case, Path], harm: str) -> None:
+    case, image = held
+    content = image.read_bytes()
+    if harm == "missing":
+        image.unlink()
+    elif harm == "truncated":
+        os.truncate(image, len(content) // 2)
+    else:
+        image.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    release(case)
+    reason = case.failure()
+    assert ("there is no image" if harm == "missing" else "not the one that the run") in reason
+    refused = case.do("resume", case.run, code=2).stderr
+    assert "image" in refused
+    image.write_bytes(content)
+    case.site()
+    case.do("resume", case.run, "--site", "site.toml", "--wait")
+    case.complete()
+
+
+def test_a_folder_to_bind_that_does_not_exist(case: Case) -> None:
+    case.site(('runtime = "apptainer"', 'runtime = "apptainer"\nbinds = ["/nowhere"]'))
+    case.submit()
+    assert "/nowhere" in case.failure()
+    case.site()
+    case.do("resume", case.run, "--site", "site.toml", "--wait")
+    case.complete()
+
+
+def test_an_image_without_the_package(case: Case) -> None:
+    image = case.image
+    case.image = case.image.with_name("ubuntu_base.sif")
+    case.site()
+    case.submit()
+    assert "submitit" in case.failure()
+    # Another image is another run.
+    case.image = image
+    case.site()
+    shutil.rmtree(case.run)
+    case.submit("--wait")
+    case.complete()
+
+
+def test_an_image_with_another_release(case: Case) -> None:
+    case.site(("cpus = 2", "cpus = 2\nsbatch = {hold = true}"))
+    case.submit()
+    plan = case.run / "plan.json"
+    text = plan.read_text()
+    old = r"\"litesweep\":\"0.1.0\""
+    assert old in text
+    plan.write_text(text.replace(old, r"\"litesweep\":\"0.0.9\""))
+    release(case)
+    assert "litesweep 0.1.0 runs on the nodes, and 0.0.9 has planned" in case.failure()
+    plan.write_text(text)
+    case.site()
+    case.do("resume", case.run, "--site", "site.toml", "--wait")
+    case.complete()
+
+
+def test_without_accounting(case: Case, cluster: Cluster) -> None:
+    cluster.control("stop-accounting")
+    try:
+        case.sweep(trials=6)
+        case.submit()
+        case.begun()
+        case.do("cancel", case.run)
+        assert case.failure()
+        case.resumed()
+    finally:
+        cluster.control("start-accounting")
+
+
+def test_a_controller_that_is_restarted(running: Case, cluster: Cluster) -> None:
+    waiting = subprocess.Popen(
+        [shutil.which("litesweep") or "litesweep", "resume", str(running.run), "--wait"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=running.folder,
+    )
+    time.sleep(1)
+    cluster.control("restart-controller")
+    said, _ = waiting.communicate(timeout=120)
+    assert waiting.returncode == 0, said
+    running.complete()
+
+
+def test_a_full_disk(case: Case, cluster: Cluster) -> None:
+    case.run = case.folder / "small" / "run"
+    case.run.parent.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", case.run.parent], check=True)
+    for node in ("c1", "c2"):  # a node sees what was mounted when it started
+        cluster.kill_node(node)
+        cluster.start_node(node)
+    try:
+        case.sweep(trials=6)
+        case.submit()
+        case.begun()
+        ballast = case.run.parent / "ballast"
+        fill = ["dd", "if=/dev/zero", f"of={ballast}", "bs=4k"]
+        subprocess.run(fill, check=False, capture_output=True)
+        assert "no room on the disk" in case.failure()
+        before = trial_ids(case)
+        assert before
+        ballast.unlink()
+        case.resumed()
+        assert before <= trial_ids(case)
+    finally:
+        subprocess.run(["umount", "--lazy", case.run.parent], check=True)

@@ -1,0 +1,220 @@
+"""Sweeps on a real cluster that go well, or are refused before they do harm."""
+
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import analysis
+from jobs.images import image_sha256
+from suite.results.read import read_results
+from tests.cluster.conftest import Case, Cluster, wait_until
+from tests.conftest import REPOSITORY
+
+USER = "litesweep-test"
+
+
+def test_two_cpu_types_of_two_nodes_each(case: Case) -> None:
+    case.sweep(("type_a", "type_b"))
+    done = case.submit("--wait")
+    assert "type_a" in done.stdout
+    assert case.status()["states"] == {"done": 2}
+
+    results = read_results(case.run / "results.h5")
+    hosts = {node.node_id: node.host for node in results.nodes}
+    cells = {cell.cell_id: cell.axes["cpu_type"] for cell in results.cells}
+    seen = Counter((cells[t.cell_id], hosts[t.node_id]) for t in results.trials)
+    assert seen == {
+        **dict.fromkeys([("type_a", "c1"), ("type_a", "c2")], 6),
+        **dict.fromkeys([("type_b", "c3"), ("type_b", "c4")], 6),
+    }
+    assert all(trial.status == "ok" for trial in results.trials)
+    digest = image_sha256(case.image)
+    assert json.loads(results.provenance["images"]) == {str(case.image): digest}
+    jobs = results.provenance["job_slurm"].splitlines()
+    assert len(jobs) == 2
+    assert all(digest in job for job in jobs)
+    assert "ai-edge-litert" in results.provenance["job_packages"]
+
+    opened = analysis.open_results(case.run)
+    assert opened.sizes["cpu_type"] == 2
+    assert opened.sizes["node"] == 4
+    # All of it can be done again, and changes nothing.
+    before = (case.run / "results.h5").read_bytes()
+    case.do("collect", case.run)
+    case.do("resume", case.run)
+    case.submit()
+    assert case.status()["states"] == {"done": 2}
+    (case.run / "results.h5").unlink()
+    case.do("collect", case.run)
+    assert (case.run / "results.h5").read_bytes() == before
+
+
+def test_an_ordinary_user(case: Case, tmp_path_factory: pytest.TempPathFactory) -> None:
+    try:
+        pwd.getpwnam(USER)
+    except KeyError:
+        subprocess.run(["useradd", "--create-home", USER], check=True)
+    home = Path(pwd.getpwnam(USER).pw_dir) / "sweep"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    image = home / "tflite.sif"
+    shutil.copy(case.image, image)
+    python = python_for_all(tmp_path_factory)
+    mine = Case(home, image, case.folder / "tiny.tflite")
+    subprocess.run(["chown", "-R", USER, home], check=True)
+    environment = {k: v for k, v in os.environ.items() if k.startswith("SLURM") or k == "PATH"}
+    done = subprocess.run(
+        [
+            *("runuser", "-u", USER, "--", python, "-m", "jobs", "submit", "sweep.toml", "--wait"),
+            *("--out", str(mine.run), "--store", str(home / "store")),
+        ],
+        cwd=home,
+        env={**environment, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    mine.complete()
+    assert (mine.run / "results.h5").stat().st_uid == pwd.getpwnam(USER).pw_uid
+    shutil.rmtree(home)
+
+
+def python_for_all(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return an interpreter that any user can read, with litesweep."""
+    check = ["runuser", "-u", USER, "--", sys.executable, "-c", "import jobs.submissions"]
+    if subprocess.run(check, capture_output=True, check=False, cwd="/").returncode == 0:
+        return sys.executable
+    # The checkout is in a folder of root's: a copy elsewhere, without TensorFlow.
+    folder = Path("/opt/litesweep-test")
+    shutil.rmtree(folder, ignore_errors=True)
+    base = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
+    subprocess.run([base, "-m", "venv", folder], check=True)
+    pip = [folder / "bin/python", "-m", "pip", "install", "--quiet"]
+    pip += ["--constraint", REPOSITORY / "constraints.txt", f"{REPOSITORY}[measure]"]
+    subprocess.run(pip, check=True)
+    return str(folder / "bin/python")
+
+
+def test_partition_measures_each_cell_once(case: Case) -> None:
+    type_a = '[cpu_types.type_a]\npartition = "batch"\nconstraint = "type_a"\nnodes = 2'
+    case.site((type_a, "[cpu_types.all]\nnodes = 4"))
+    text = (case.folder / "sweep.toml").read_text().replace('"type_a"', '"all"')
+    text = text.replace('model = ["tiny"]', 'model = ["tiny", "two", "three"]')
+    for name in ("two", "three"):
+        shutil.copy(case.folder / "tiny.tflite", case.folder / f"{name}.tflite")
+        text = text.replace("[measure]", f'[models.{name}]\nsource = "{name}.tflite"\n[measure]')
+    (case.folder / "sweep.toml").write_text(text)
+    case.submit("--wait", "--mode", "partition")
+    results = read_results(case.run / "results.h5")
+    nodes_of = {
+        cell.cell_id: {t.node_id for t in results.trials if t.cell_id == cell.cell_id}
+        for cell in results.cells
+    }
+    assert len(nodes_of) == 6
+    assert all(len(nodes) == 1 for nodes in nodes_of.values())
+    assert len(results.nodes) == 4
+    assert len({node for nodes in nodes_of.values() for node in nodes}) == 4
+
+
+def test_a_node_that_the_profile_lies_about(case: Case) -> None:
+    case.site(('constraint = "type_a"\n', 'constraint = "type_a"\nexpect = "power9le"\n'))
+    done = case.submit("--wait")
+    assert "cpu_type_mismatch: c1" in done.stderr
+    shown = json.loads(case.do("show", case.run, "--json").stdout)
+    assert all("cpu_type_mismatch" in cell["verdict"] for cell in shown)
+    assert "cpu_type_mismatch" in case.do("status", case.run).stdout
+
+
+def test_ranks_that_do_not_find_each_other_are_refused(case: Case) -> None:
+    case.site(('type = "pmi2"\n', 'type = "pmi2"\n[slurm]\nsrun = ["--mpi=none"]\n'))
+    case.submit()
+    assert "MPI formed a world of 1 where the job has 2 tasks" in case.failure()
+    assert case.trials() == 0
+    case.site()
+    case.do("resume", case.run, "--site", "site.toml", "--wait")
+    case.complete()
+
+
+def test_a_budget_refuses_before_anything_is_sent(case: Case, cluster: Cluster) -> None:
+    done = case.submit("--budget", "0.0001", code=2)
+    assert "node-hours" in done.stderr
+    assert not case.run.exists()
+    assert not cluster.jobs()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (('partition = "batch"', 'partition = "bitch"'), "partition"),
+        (('constraint = "type_a"', 'constraint = "type_z"'), "feature"),
+        (("cpus = 2", 'cpus = 2\nsbatch = {mem = "999G"}'), "emory"),
+    ],
+)
+def test_what_sbatch_refuses(
+    case: Case, cluster: Cluster, change: tuple[str, str], word: str
+) -> None:
+    case.site(change)
+    done = case.submit(code=2)
+    assert "sbatch refuses the jobs for 'type_a'" in done.stderr
+    assert word in done.stderr
+    assert not cluster.jobs()
+    case.site()
+    case.submit("--wait")
+    case.complete()
+
+
+def test_cancel_and_resume(case: Case) -> None:
+    case.sweep(trials=6)
+    case.submit()
+    case.begun()
+    assert "cancelled 1 job" in case.do("cancel", case.run).stdout
+    assert "cancelled" in case.failure()
+    case.resumed()
+
+
+def test_no_more_are_submitted_than_the_site_allows(case: Case, cluster: Cluster) -> None:
+    case.site(("[mpi]", "[slurm]\nsubmitted = 1\n\n[mpi]"))
+    case.sweep(("type_a", "type_b"))
+    case.submit()
+    assert len(cluster.jobs()) == 1
+    assert case.status()["states"].get("waiting") == 1
+    case.do("resume", case.run, "--wait")
+    assert case.status()["states"] == {"done": 2}
+
+
+def test_an_array_is_cut_where_the_cluster_says(case: Case) -> None:
+    case.site(("[mpi]", "[slurm]\narray = 2\n\n[mpi]"))
+    case.submit("--job-length", "1 s", "--wait")
+    calls = (case.run / "sent.jsonl").read_text().count('"slices"')
+    assert case.status()["states"] == {"done": 2}
+    assert calls == 1
+    assert len(list((case.run / "shards").iterdir())) == 2
+
+
+def test_site_check(case: Case) -> None:
+    case.site(('constraint = "type_b"', 'constraint = "type_b"\nexpect = "power9le"'))
+    said = case.do("site", "check", "site.toml", code=2).stdout
+    wrong = [line for line in said.splitlines() if line.startswith("wrong")]
+    assert len(wrong) == 1, said
+    assert "expect = 'power9le'" in wrong[0]
+    assert said.count("a world of 2 for 2 tasks") == 2
+
+    case.site(('partition = "batch"', 'partition = "bitch"'))
+    assert "there are batch, high" in case.do("site", "check", "site.toml", code=2).stdout
+
+
+def test_status_waits_and_watches(case: Case) -> None:
+    case.site(("cpus = 2", "cpus = 2\nsbatch = {hold = true}"))
+    case.submit()
+    wait_until(lambda: case.status()["states"] == {"pending": 1}, 20)
+    assert "JobHeldUser" in case.do("status", case.run).stdout
+    case.do("cancel", case.run)
