@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup demo test lint types check bench baseline clean
+.PHONY: help setup demo cluster-demo test lint types check bench baseline clean
 help:
 	@echo "make demo      set up, measure a ResNet50, print the table, draw the figures"
+	@echo "make cluster-demo  the same on a throw-away Slurm cluster (Debian 12, root)"
 	@echo "make test      set up and run the tests"
 	@echo "make check     lint and types"
 	@echo "make bench     compare with other harnesses: ratios, no absolute times"
@@ -29,6 +30,9 @@ setup: $(VENV)/.demo
 demo: $(VENV)/.demo
 	$(BIN)/litesweep run jobs/examples/resnet50-demo.toml --out runs/demo
 	@[ runs/demo/figures/speedup.png -nt runs/demo/results.h5 ] || $(BIN)/litesweep figures runs/demo
+
+cluster-demo: $(VENV)/.test
+	tests/cluster/demo $(BIN)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest

@@ -1,0 +1,134 @@
+"""Images: when they are built again, and what is said when that fails."""
+
+import json
+import os
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from jobs import images
+from jobs.images import BuildOptions, build_image, check_image, image_sha256, inspect_image
+from suite.errors import UserError
+
+FAKE = """
+    #!/bin/sh
+    case $1 in
+    build)
+      echo "$@" >> "$CALLS"
+      [ -z "$FAIL" ] || { echo "FATAL: no such mirror"; exit 255; }
+      for word in "$@"; do
+        case $word in *.building.sif) echo "image $(cat "$CALLS" | wc -l)" > "$word" ;; esac
+      done ;;
+    inspect) echo '{"data": {"attributes": {"labels": {"litesweep.litesweep": "'$RELEASE'"}}}}' ;;
+    test) [ -z "$FAIL" ] || { echo "FATAL: it does not add up" >&2; exit 1; } ;;
+    esac
+"""
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a stand-in for Apptainer writes how it was called; tests/cluster has the real one."""
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "apptainer"
+    fake.write_text(textwrap.dedent(FAKE).lstrip())
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("RELEASE", images.version("litesweep"))
+    monkeypatch.delenv("FAIL", raising=False)
+    return tmp_path / "calls"
+
+
+@pytest.fixture
+def definitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what images are defined by, to change."""
+    folder = tmp_path / "checkout" / "singularity"
+    (folder.parent / "code" / "__pycache__").mkdir(parents=True)
+    folder.mkdir()
+    (folder.parent / "code" / "a.py").write_text("a")
+    base = "# {{ MIRROR }}{{ SUITE }}{{ BOOTSTRAP }}\n"
+    (folder / "ubuntu_base.def").write_text(base)
+    text = "From: {{ BASE }}\n%arguments\n    BASE=b\n%files\n    ../code /opt/code\n\n%post\n"
+    (folder / "tflite.def").write_text(text)
+    monkeypatch.setattr(images, "DEFINITIONS", folder)
+    return folder
+
+
+def test_built_again_only_where_something_has_changed(
+    tmp_path: Path, calls: Path, definitions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, options = tmp_path / "images", BuildOptions(binds=("/ca",), arguments=("BASE2=1",))
+
+    def built(options: BuildOptions = options) -> int:
+        before = calls.read_text().count("\n") if calls.exists() else 0
+        build_image("tflite", out, options, lambda line: None)
+        return calls.read_text().count("\n") - before
+
+    assert built() == 2
+    assert built() == 0
+    base, image = calls.read_text().splitlines()
+    assert "--bind" not in base and "--bind /ca" in image
+    assert f"--build-arg BASE={out}/ubuntu_base.sif" in image
+    assert "BASE2" not in image  # the definition does not know it
+    assert "--mksquashfs-args -comp lz4" in image
+
+    (definitions.parent / "code" / "__pycache__" / "a.pyc").write_text("compiled")
+    assert built() == 0
+    (definitions.parent / "code" / "a.py").write_text("changed")
+    assert built() == 1
+    (definitions / "ubuntu_base.def").write_text("# another base\n")
+    assert built() == 2
+    assert built(BuildOptions(compression="zstd")) == 2
+    assert built(BuildOptions(compression="zstd")) == 0
+    mirrored = BuildOptions(compression="zstd", mirror="m")
+    assert built(mirrored) == 2
+    assert built(mirrored) == 0
+
+    before = (out / "tflite.sif").read_bytes()
+    (definitions.parent / "code" / "a.py").write_text("changed again")
+    monkeypatch.setenv("FAIL", "yes")
+    with pytest.raises(UserError, match=r"could not be built[\s\S]*no such mirror"):
+        built(mirrored)
+    assert (out / "tflite.sif").read_bytes() == before
+    assert not list(out.glob("*.building.sif"))
+
+
+def test_what_is_known_of_an_image(
+    tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = tmp_path / "x.sif"
+    image.write_bytes(b"image")
+    seen = inspect_image(image)
+    assert seen["sha256"] == image_sha256(image)
+    assert seen["bytes"] == 5
+    said: list[str] = []
+    check_image(image, said.append)
+    assert re.search("no record beside it", said[0])
+    assert said[-1] == "its own test passes"
+
+    monkeypatch.setenv("FAIL", "yes")
+    with pytest.raises(UserError, match="does not add up"):
+        check_image(image, said.append)
+    monkeypatch.setenv("RELEASE", "0.0.0")
+    with pytest.raises(UserError, match=r"holds litesweep 0\.0\.0"):
+        check_image(image, said.append)
+    record = {"sha256": "0", "made_of": "x"}
+    (tmp_path / "x.sif.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="is not the image that was built"):
+        check_image(image, said.append)
+
+
+def test_what_cannot_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = BuildOptions()
+    with pytest.raises(UserError, match="no image 'tflight'"):
+        build_image("tflight", tmp_path, options, lambda line: None)
+    with pytest.raises(UserError, match=r"x\.sif' cannot be read: No such file"):
+        image_sha256(tmp_path / "x.sif")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="neither apptainer nor singularity"):
+        build_image("ubuntu_base", tmp_path, options, lambda line: None)
+    monkeypatch.setattr(images, "DEFINITIONS", tmp_path / "nowhere")
+    with pytest.raises(UserError, match="come with a checkout"):
+        build_image("tflite", tmp_path, options, lambda line: None)

@@ -1,0 +1,226 @@
+"""What Slurm is told and asked, and what is made of its answers."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from submitit.slurm.slurm import _make_sbatch_string
+
+from jobs.run_folder import RunFolder
+from jobs.sent import read_sent, record_answer, record_intent
+from jobs.site import Site
+from jobs.slurm import Request, ask, live_jobs, parameters, python, send
+from jobs.status import _telling_lines
+from suite.errors import UserError
+from tests.conftest import REPOSITORY
+from tests.test_site import LEAST
+
+GOLDEN = REPOSITORY / "tests/golden/sbatch.sh"
+REQUEST = Request(
+    name="litesweep-0123456789abcdef-0",
+    cpu_type="type_a",
+    image=Path("/shared/images/tflite.sif"),
+    image_sha256="ab" * 32,
+    nodes=2,
+    limit_min=25,
+    exclude=("c7",),
+)
+
+
+def site(tmp_path: Path, *changes: tuple[str, str]) -> Site:
+    text = LEAST
+    for old, new in changes:
+        text = text.replace(old, new)
+    (tmp_path / "site.toml").write_text(text)
+    return Site.load(tmp_path / "site.toml")
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of commands that stand in for Slurm's, first on the path."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder
+
+
+def command(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text("#!/bin/sh\n" + textwrap.dedent(script))
+    path.chmod(0o755)
+
+
+def test_the_sbatch_script(tmp_path: Path, commands: Path) -> None:
+    """Held by a file: every word in it has been tried on a real Slurm, see tests/cluster."""
+    command(commands, "srun", "exit 0")
+    command(commands, "sbatch", f'cp "$1" {tmp_path}/sent.sh; echo Submitted batch job 12')
+    text = 'expect = "icelake"\nsbatch = {reservation = "bench day"}\n'
+    profile = site(
+        tmp_path,
+        ('expect = "icelake"\n', text),
+        ("[mpi]", '[slurm]\nsetup = ["module load apptainer"]\ncpu_bind = "cores"\n[mpi]'),
+    )
+    folder = RunFolder(Path("/tmp/litesweep-golden"))
+    sent = send(
+        *(folder, profile, REQUEST),
+        calls=[(str(folder.path), 0, True), (str(folder.path), 1, True)],
+        folders=[Path("/shared/store")],
+    )
+    assert sent == ["12_0", "12_1"]
+    made = (tmp_path / "sent.sh").read_text()
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.write_text(made)
+    assert made == GOLDEN.read_text()
+    assert subprocess.run(["bash", "-n", tmp_path / "sent.sh"], check=True)
+
+
+def test_what_runs_is_named_and_nothing_is_pickled_by_value(tmp_path: Path, commands: Path) -> None:
+    command(commands, "srun", "exit 0")
+    command(commands, "sbatch", "echo Submitted batch job 12")
+    folder = RunFolder(tmp_path / "run")
+    send(folder, site(tmp_path), REQUEST, calls=[("/run", 3, True)], folders=[])
+    [pickle] = (folder.logs / "slurm").glob("*_submitted.pkl")
+    content = pickle.read_bytes()
+    assert b"measure_on_cluster" in content
+    assert b"jobs.worker" in content
+    assert b"co_code" not in content and len(content) < 1000
+
+
+def test_mpirun_in_place_of_srun(tmp_path: Path) -> None:
+    profile = site(tmp_path, ('type = "pmi2"', 'type = "mpirun"'))
+    text = _make_sbatch_string(
+        command=python(profile, REQUEST, []),
+        folder=tmp_path,
+        use_srun=parameters(profile, REQUEST)["slurm_use_srun"],
+    )
+    assert "\nmpirun -n 2 sh -c " in text
+    assert not re.search(r"^srun", text, re.MULTILINE)
+
+
+def test_what_sbatch_says_is_handed_on(tmp_path: Path, commands: Path) -> None:
+    command(commands, "srun", "exit 0")
+    command(
+        commands,
+        "sbatch",
+        """
+        echo 'sbatch: error: invalid partition specified: bitch' >&2
+        echo 'sbatch: error: Batch job submission failed: Invalid partition name specified' >&2
+        exit 1
+        """,
+    )
+    with pytest.raises(UserError) as error:
+        send(
+            *(RunFolder(tmp_path / "run"), site(tmp_path), REQUEST),
+            calls=[("/run", 0, True)],
+            folders=[],
+        )
+    assert "invalid partition specified: bitch; Batch job submission failed" in str(error.value)
+
+
+def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="There is no Slurm here"):
+        send(RunFolder(tmp_path), site(tmp_path), REQUEST, calls=[("/r", 0, True)], folders=[])
+    with pytest.raises(UserError, match="There is no 'squeue' here"):
+        live_jobs(["x"])
+
+
+def test_a_controller_that_is_down(commands: Path) -> None:
+    command(commands, "squeue", "echo 'slurm_load_jobs error: Unable to contact' >&2; exit 1")
+    with pytest.raises(UserError, match="squeue fails: slurm_load_jobs error: Unable to contact"):
+        ask("squeue")
+
+
+def test_a_job_is_found_by_name_where_its_id_was_never_recorded(
+    tmp_path: Path, commands: Path
+) -> None:
+    from jobs.status import live_by_slice
+
+    command(commands, "squeue", "echo '77_1|n-0|PENDING|Resources'")
+    folder = RunFolder(tmp_path)
+    record_intent(folder, "n-0", [4, 9])
+    [sent] = read_sent(folder)
+    assert sent.job_ids == ()
+    assert live_by_slice([sent])[9].job_id == "77_1"
+    record_answer(folder, "n-0", ["77_0", "77_1"])
+    assert read_sent(folder)[0].job_id(9) == "77_1"
+    with folder.sent_file.open("a") as file:
+        file.write('\n{"name": "n-1", "sli')  # cut off by a full disk
+    record_intent(folder, "n-2", [1])
+    assert [s.name for s in read_sent(folder)] == ["n-0", "n-2"]
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("srun: error: c2: task 1: Exited with exit code 137\n"
+         "srun: error: c1: task 0: Exited with exit code 143",
+         "Rank 1, on c2, was killed by SIGKILL."),
+        ("litesweep: there is no image x on c1\nsrun: error: c1: task 0: Exited with exit code 1",
+         "there is no image x on c1"),
+        ("FATAL:   container creation failed\nsrun: error: c1: task 0: Exited with exit code 255",
+         "FATAL:   container creation failed"),
+        ("/usr/bin/python3: Error while finding module 'x': No module named 'submitit'",
+         "No module named 'submitit'"),
+        ("what nobody has thought of\n", "what nobody has thought of"),
+    ],
+)  # fmt: skip
+def test_the_cause_is_found_in_the_logs(tmp_path: Path, said: str, found: str) -> None:
+    (tmp_path / "12_3_0_log.err").write_text("noise\n" + said)
+    (tmp_path / "12_3_1_log.err").write_text("")
+    [line, *_] = _telling_lines(tmp_path / "12_3_0_log.err")
+    assert found in line
+
+
+def test_ranks_gather_what_they_measured_in_a_real_mpi_world(tmp_path: Path) -> None:
+    """Four ranks, messages far smaller than what there is to send, and a wait without spinning."""
+    script = """
+        import sys, time
+        import numpy as np
+        import jobs.world
+        from tests.rows import a_node, a_trial, some_results
+        jobs.world.MESSAGE_BYTES = 3000
+        world = jobs.world.MpiWorld(4)
+        trials = [
+            a_trial(f"{world.rank}-{n}", np.arange(100) + n, node_id=f"n{world.rank}", round=n)
+            for n in range(50)
+        ]
+        mine = some_results(nodes=(a_node(f"n{world.rank}"),), trials=tuple(trials))
+        assert world.share(world.rank) == [0, 1, 2, 3]
+        assert world.from_first(lambda: "said by the first") == "said by the first"
+        if world.rank == 3:
+            time.sleep(1.0)
+        spent = time.process_time()
+        world.wait()
+        assert time.process_time() - spent < 0.2, "it spins"
+        whole = world.gather(mine)
+        assert (whole is None) == (world.rank > 0)
+        if whole:
+            assert len(whole.trials) == 200 and len(whole.nodes) == 4
+            assert all(len(trial.latency_ns) == 100 for trial in whole.trials)
+            print("gathered")
+    """
+    (tmp_path / "ranks.py").write_text(textwrap.dedent(script))
+    mpiexec = Path(sys.executable).with_name("mpiexec")
+    done = subprocess.run(
+        [mpiexec, "-n", "4", sys.executable, tmp_path / "ranks.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("gathered") == 1
+
+
+def test_a_world_of_the_wrong_size_is_refused() -> None:
+    code = "from jobs.world import MpiWorld; MpiWorld(2)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPOSITORY
+    )
+    assert "MPI formed a world of 1 where the job has 2 tasks" in done.stderr
