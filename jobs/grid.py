@@ -55,7 +55,8 @@ def check_machine(cells: tuple[Cell, ...]) -> None:
         if cell.cpu_type != LOCAL:
             raise UserError(
                 f"The sweep asks for cpu_type {cell.cpu_type!r}; this machine is {LOCAL!r}.",
-                'Set cpu_type = ["local"] under [axes] to measure on this machine.',
+                'Set cpu_type = ["local"] under [axes] to measure here; `litesweep submit`, and '
+                "`plan --site`, are for a cluster.",
             )
         if cell.threads > len(cpus):
             raise UserError(

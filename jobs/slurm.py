@@ -142,7 +142,6 @@ def parameters(site: Site, request: Request) -> dict[str, Any]:
             *check_lines(request.image, request.image_sha256),
         ],
         "slurm_srun_args": srun_arguments(site, cpu_type.cpus),
-        "slurm_wckey": None,  # submitit's own, which a cluster that checks them would refuse
         **{key: value for key, value in wanted.items() if value is not None},
     }
 

@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,8 @@ def _job(
     elif live:
         state = "pending" if live.state in ("PENDING", "REQUEUED", "CONFIGURING") else "running"
         reason = live.reason if state == "pending" and live.reason != "None" else ""
+        if state == "pending" and _has_begun(folder, index, sent):
+            reason = f"queued again by Slurm: it was preempted, or a node failed ({live.reason})"
     elif sent is None or sent.refused:
         state, reason = "waiting", "not submitted yet"
     elif scheduler:
@@ -199,6 +202,15 @@ def _job(
         seconds_left=left_s,
         warnings=tuple(sorted(p.read_text() for p in folder.job_logs(index).glob("*.warning"))),
     )
+
+
+def _has_begun(folder: RunFolder, index: int, sent: Sent | None) -> bool:
+    """Say whether a job of this submission has measured something already."""
+    if sent is None:
+        return False
+    since = datetime.fromisoformat(sent.at).timestamp()
+    told = folder.job_logs(index).glob("*.json")
+    return any(path.stat().st_mtime > since for path in told)
 
 
 def _log(folder: RunFolder, job_id: str) -> Path | None:

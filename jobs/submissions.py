@@ -80,6 +80,12 @@ def submit(
     # Before an hour goes into artifacts; again below, when it is known how long they take.
     cut(planned_cells(grid, artifacts))
     with open_run(Path(out) if out is not None else default_folder(sweep), sweep) as folder:
+        if folder.plan_file.exists() and not folder.site_file.exists():
+            raise UserError(
+                f"{folder.path} holds a run of this machine, not of a cluster.",
+                "Choose another folder with --out.",
+            )
+        write_whole(folder.site_file, json.dumps(profile.dump(), indent=1) + "\n")
         if any(not sent.refused for sent in read_sent(folder)):
             check_sources(grid, Plan.read(folder.plan_file))
         else:
@@ -90,7 +96,6 @@ def submit(
             provenance = {**folder.identity(), "images": canonical_json(digests)}
             plan = make_plan(grid, built, provenance, cut)
             plan.write(folder.plan_file)
-        write_whole(folder.site_file, json.dumps(profile.dump(), indent=1) + "\n")
         _send_missing(folder, profile, display)
         return folder.path
 
@@ -214,16 +219,17 @@ def _send_missing(
     room = site.slurm.submitted - len(live) if site.slurm.submitted else len(plan.slices)
     _check_files(plan, [index for indices in waiting.values() for index in indices])
     count, most = 0, max_array(site) if waiting else 0
-    for request, indices in waiting.items():
-        for first in range(0, len(indices), most):
-            group = indices[first : first + most][: max(0, room - count)]
-            if group:
-                name = f"{request.name}-{len(sent)}"
-                _send(folder, plan, site, replace(request, name=name), group)
-                sent = read_sent(folder)
-                count += len(group)
-    if count:
-        display.say(f"submitted {count} job{'s' * (count > 1)} for {folder.path}")
+    try:
+        for request, indices in waiting.items():
+            for first in range(0, len(indices), most):
+                group = indices[first : first + most][: max(0, room - count)]
+                if group:
+                    name = f"{request.name}-{len(read_sent(folder))}"
+                    _send(folder, plan, site, replace(request, name=name), group)
+                    count += len(group)
+    finally:  # what went before a refusal stays
+        if count:
+            display.say(f"submitted {count} job{'s' * (count > 1)} for {folder.path}")
     return count
 
 

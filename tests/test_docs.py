@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from jobs.site import Build, Container, CpuType, Mpi, Slurm
 from suite.quantizations import RECIPES
 from suite.results.normal import KINDS
 from suite.results.rows import Column, TrialFlag
 from suite.sweep import Axes, Measure, ModelSpec, Sweep
 from tests.conftest import REPOSITORY
 
-DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("*/*.md")])
+DOCUMENTS = sorted(
+    [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("*/*.md"), *REPOSITORY.glob("tests/*/*.md")]
+)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
         if not target.startswith("https://"):
@@ -28,6 +31,17 @@ def test_every_key_of_a_sweep_is_documented() -> None:
             assert f"`{key}`" in text or f"[{key}" in text, key
     for recipe in RECIPES:
         assert f"`{recipe}`" in text
+
+
+def test_every_key_of_a_site_is_documented() -> None:
+    text = (REPOSITORY / "docs" / "cluster.md").read_text()
+    example = (REPOSITORY / "jobs" / "examples" / "site.toml").read_text()
+    for table in (CpuType, Container, Mpi, Slurm, Build):
+        for key in table.model_fields:
+            assert f"`{key}`" in text, key
+    for table in (CpuType, Container, Mpi, Slurm):
+        for key in table.model_fields:
+            assert f"{key} = " in example, key
 
 
 def test_every_variable_of_a_result_is_documented() -> None:

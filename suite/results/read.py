@@ -25,7 +25,10 @@ def read_results(path: Path) -> Results:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"There is no results file {str(path)!r}.") from None
+        raise UserError(
+            f"There is no results file {str(path)!r}.",
+            "`litesweep run` writes it when it is done; `litesweep collect`, for a cluster.",
+        ) from None
     except OSError as error:
         raise UserError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     if is_broken(content):

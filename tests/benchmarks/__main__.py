@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from suite.artifacts.build import build_artifacts
 from suite.artifacts.store import Artifact, ArtifactStore
 from suite.sweep import Sweep
 from tests.benchmarks.agreement import agreement
+from tests.benchmarks.on_cluster import IMAGE, on_cluster
 from tests.benchmarks.paired import Finding
 from tests.benchmarks.sweep_overhead import sweep_overhead
 from tests.benchmarks.trial_cost import trial_cost
@@ -34,22 +36,29 @@ def artifacts(sweep: Path) -> dict[str, Artifact]:
     }
 
 
-def findings() -> Iterator[Finding]:
+def findings(only: str) -> Iterator[Finding]:
     """Yield what each benchmark finds."""
     built = artifacts(ARTIFACTS)
-    yield from trial_cost(built)
-    yield from agreement(built)
-    artifacts(SWEEP)
-    yield from sweep_overhead(SWEEP)
+    if only in ("", "harness"):
+        yield from trial_cost(built)
+        yield from agreement(built)
+        artifacts(SWEEP)
+        yield from sweep_overhead(SWEEP)
+    if only in ("", "cluster"):
+        if IMAGE.exists() and shutil.which("apptainer"):
+            yield from on_cluster(built)
+        else:
+            print(f"No Apptainer or no {IMAGE}: nothing of the cluster (tests/cluster/README.md).")
 
 
 def main() -> None:
     """Print the table as it grows and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=("harness", "cluster"), default="")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"))
     arguments = parser.parse_args()
     found = []
-    for finding in findings():
+    for finding in findings(arguments.only):
         found.append(finding)
         print(f"{finding.what}: {finding.ratio:.3f} ({finding.low:.3f} to {finding.high:.3f})")
     print("\n| ratio of | | 95 % interval | wanted | pairs |\n|---|---:|---|---|---:|")

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ MUST = bool(os.environ.get("LITESWEEP_CLUSTER_TESTS"))
 """Where this is set nothing is skipped."""
 IMAGE_OPTIONS = shlex.split(os.environ.get("LITESWEEP_IMAGE_OPTIONS", ""))
 """What `litesweep image build` needs to know of this machine."""
+LITESWEEP = str(Path(sys.executable).with_name("litesweep"))
 NODES = ("c1", "c2", "c3", "c4")
 
 
@@ -104,21 +106,26 @@ def cluster(_cluster: Cluster) -> Iterator[Cluster]:
     _cluster.clean()
 
 
-@pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The image that measures, built of this checkout where it is not there already."""
+def built(name: str) -> Path:
+    """Build an image of this checkout where it is not there already."""
     unless(bool(shutil.which("apptainer")), "there is no Apptainer")
     folder = REPOSITORY / "images"
-    command = ["build", "tflite", "--out", str(folder), *IMAGE_OPTIONS]
-    built = subprocess.run(
-        [shutil.which("litesweep") or "litesweep", "image", *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    unless(built.returncode == 0, f"no image: {built.stdout[-500:]}{built.stderr[-1000:]}")
-    return folder / "tflite.sif"
+    command = [LITESWEEP, "image", "build", name, "--out", str(folder), *IMAGE_OPTIONS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    unless(done.returncode == 0, f"no image: {done.stdout[-500:]}{done.stderr[-1000:]}")
+    return folder / f"{name}.sif"
+
+
+@pytest.fixture(scope="session")
+def image() -> Path:
+    """The image that measures."""
+    return built("tflite")
+
+
+@pytest.fixture(scope="session")
+def tensorflow_image() -> Path:
+    """The image that builds artifacts."""
+    return built("tensorflow")
 
 
 def wait_until(condition: Callable[[], Any], seconds: float) -> None:
@@ -191,7 +198,7 @@ class Case:
     def do(self, *words: object, code: int | None = 0) -> "subprocess.CompletedProcess[str]":
         """Run litesweep in the folder; `code` is the exit code that it must have."""
         done = subprocess.run(
-            [shutil.which("litesweep") or "litesweep", *map(str, words)],
+            [LITESWEEP, *map(str, words)],
             cwd=self.folder,
             capture_output=True,
             text=True,

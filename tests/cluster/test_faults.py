@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from suite.journal import read_journal
-from tests.cluster.conftest import Case, Cluster, kill, wait_until
+from tests.cluster.conftest import LITESWEEP, Case, Cluster, kill, wait_until
 
 RANK = "submitit.core._submit"
 TRIAL = "suite.trial.worker"
@@ -48,7 +48,8 @@ def test_a_rank_that_is_killed(running: Case, cluster: Cluster) -> None:
 def test_a_node_that_dies(running: Case, cluster: Cluster) -> None:
     cluster.kill_node("c2")
     # Slurm notices, ends the job and queues it again, where it waits for a second node.
-    wait_until(lambda: running.status()["states"] in ({"pending": 1}, {"failed": 1}), 60)
+    wait_until(lambda: running.status()["states"] == {"pending": 1}, 60)
+    assert "a node failed" in running.do("status", running.run).stdout
     before = trial_ids(running)
     running.do("cancel", running.run)
     wait_until(lambda: running.status()["states"] == {"failed": 1}, 60)
@@ -214,7 +215,7 @@ def test_without_accounting(case: Case, cluster: Cluster) -> None:
 
 def test_a_controller_that_is_restarted(running: Case, cluster: Cluster) -> None:
     waiting = subprocess.Popen(
-        [shutil.which("litesweep") or "litesweep", "resume", str(running.run), "--wait"],
+        [LITESWEEP, "resume", str(running.run), "--wait"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

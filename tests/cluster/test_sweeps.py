@@ -104,6 +104,49 @@ def python_for_all(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "bin/python")
 
 
+@pytest.mark.tensorflow
+def test_artifacts_are_built_by_a_job(case: Case, tensorflow_image: Path, models: Path) -> None:
+    """Where this machine has no TensorFlow: only the image has, and the job tells what it built."""
+    case.site(("[mpi]", f'[build]\nimage = "{tensorflow_image}"\ncpu_type = "type_b"\n\n[mpi]'))
+    shutil.copy(models / "tiny.keras", case.folder)
+    sweep = case.folder / "sweep.toml"
+    text = sweep.read_text().replace("tiny.tflite", "tiny.keras")
+    sweep.write_text(text.replace("threads = [1, 2]", 'quantization = ["dynamic", "uint8"]'))
+    case.submit("--wait", "--store", case.folder / "store")
+    shown = json.loads(case.do("show", case.run, "--json").stdout)
+    assert [cell["status"] for cell in shown] == ["ok", "failed"]
+    assert "uint8 can only come with a ready .tflite" in shown[1]["error"]
+    assert [cell["trials"] for cell in shown] == [6, 0]
+    assert not list((case.run / "logs" / "build").glob("*uint8*"))
+    results = read_results(case.run / "results.h5")
+    assert "tensorflow 2." in results.artifacts[0].converter
+    assert len(list((case.folder / "store").rglob("model.tflite"))) == 1
+
+    text = text.replace("tiny.keras", "broken.keras")
+    (case.folder / "broken.keras").write_bytes(b"PK\5\6" + bytes(18))
+    sweep.write_text(text)
+    done = case.do("submit", "sweep.toml", "--out", "other", code=2)
+    assert "broken.keras" in done.stderr
+
+
+def test_mpirun_starts_the_ranks_where_srun_cannot(case: Case) -> None:
+    mpiexec = Path(sys.executable).with_name("mpiexec")
+    started = f'type = "mpirun"\nmpirun = "{mpiexec} -n {{ranks}} -ppn 1"'
+    case.site(('type = "pmi2"', started))
+    case.submit("--wait")
+    case.complete()
+
+
+def test_the_documented_python(case: Case) -> None:
+    text = (REPOSITORY / "docs" / "cluster.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=case.folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 jobs done" in done.stdout
+
+
 def test_partition_measures_each_cell_once(case: Case) -> None:
     type_a = '[cpu_types.type_a]\npartition = "batch"\nconstraint = "type_a"\nnodes = 2'
     case.site((type_a, "[cpu_types.all]\nnodes = 4"))

@@ -4,7 +4,7 @@
 #SBATCH --array=0-1%2
 #SBATCH --constraint=type_a
 #SBATCH --cpus-per-task=2
-#SBATCH --error=/tmp/litesweep-golden/logs/slurm/%A_%a_0_log.err
+#SBATCH --error=/shared/run/logs/slurm/%A_%a_0_log.err
 #SBATCH --exclude=c7
 #SBATCH --exclusive
 #SBATCH --job-name=litesweep-0123456789abcdef-0
@@ -12,7 +12,7 @@
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
 #SBATCH --open-mode=append
-#SBATCH --output=/tmp/litesweep-golden/logs/slurm/%A_%a_0_log.out
+#SBATCH --output=/shared/run/logs/slurm/%A_%a_0_log.out
 #SBATCH --partition=batch
 #SBATCH --reservation='bench day'
 #SBATCH --signal=USR2@30
@@ -33,4 +33,4 @@ fi
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output /tmp/litesweep-golden/logs/slurm/%A_%a_%t_log.out --error /tmp/litesweep-golden/logs/slurm/%A_%a_%t_log.err --mpi=pmi2 --kill-on-bad-exit=1 --cpus-per-task=2 --cpu-bind=cores sh -c 'trap "" USR2; exec "$0" "$@"' apptainer -q exec --sharens --bind /tmp/litesweep-golden --bind /shared/store /shared/images/tflite.sif python3 -u -m submitit.core._submit /tmp/litesweep-golden/logs/slurm
+srun --unbuffered --output /shared/run/logs/slurm/%A_%a_%t_log.out --error /shared/run/logs/slurm/%A_%a_%t_log.err --mpi=pmi2 --kill-on-bad-exit=1 --cpus-per-task=2 --cpu-bind=cores sh -c 'trap "" USR2; exec "$0" "$@"' apptainer -q exec --sharens --bind /shared/run --bind /shared/store /shared/images/tflite.sif python3 -u -m submitit.core._submit /shared/run/logs/slurm
