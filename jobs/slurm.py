@@ -21,7 +21,8 @@ SIGNAL_S = 30
 """This long before the time limit a job is told of it, and saves."""
 DEFAULT_MAX_ARRAY = 1001
 """Slurm's own default of MaxArraySize."""
-SUBMITTED_LIMITS = ("AssocMaxSubmitJobLimit", "QOSMaxSubmitJob", "MaxSubmitJob")
+SUBMITTED_LIMITS = ("MaxSubmitJob", "MaxJobCount")
+"""What sbatch names where too many jobs are submitted at a time."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,12 @@ def send(
     try:
         jobs = executor.map_array(function, *zip(*calls, strict=True))
     except (RuntimeError, OSError) as error:  # submitit's FailedJobError is a RuntimeError
+        said = _said(str(error))
         raise UserError(
-            f"sbatch refuses the jobs for {request.cpu_type!r}: {_said(str(error))}.",
-            f"Correct [cpu_types.{request.cpu_type}] in the site file; "
+            f"sbatch refuses the jobs for {request.cpu_type!r}: {said}.",
+            "Set submitted under [slurm] in the site file: the rest is sent as jobs end."
+            if any(limit in said for limit in SUBMITTED_LIMITS)
+            else f"Correct [cpu_types.{request.cpu_type}] in the site file; "
             "`litesweep site check` tries each of its claims.",
         ) from error
     return [str(job.job_id) for job in jobs]

@@ -25,7 +25,7 @@ from tests.benchmarks.paired import Finding, ratios_in_turn
 REPOSITORY = Path(__file__).parents[2]
 IMAGE = REPOSITORY / "images" / "tflite.sif"
 CLUSTER = REPOSITORY / "tests" / "cluster" / "throwaway-slurm"
-PAIRS = 15
+PAIRS = 25
 JOB_PAIRS = 6
 CELLS = 10_000
 

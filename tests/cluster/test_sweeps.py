@@ -56,11 +56,14 @@ def test_two_cpu_types_of_two_nodes_each(case: Case) -> None:
     assert (case.run / "results.h5").read_bytes() == before
 
 
-def test_an_ordinary_user(case: Case, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_an_ordinary_user(
+    case: Case, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     try:
         pwd.getpwnam(USER)
     except KeyError:
         subprocess.run(["useradd", "--create-home", USER], check=True)
+    cluster.control("add-user", USER)
     home = Path(pwd.getpwnam(USER).pw_dir) / "sweep"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
@@ -200,6 +203,8 @@ def test_a_budget_refuses_before_anything_is_sent(case: Case, cluster: Cluster) 
         (('partition = "batch"', 'partition = "bitch"'), "partition"),
         (('constraint = "type_a"', 'constraint = "type_z"'), "feature"),
         (("cpus = 2", 'cpus = 2\nsbatch = {mem = "999G"}'), "emory"),
+        (("cpus = 2", 'cpus = 2\naccount = "gold"'), "account"),
+        (("cpus = 2", 'cpus = 2\nqos = "gold"'), "qos"),
     ],
 )
 def test_what_sbatch_refuses(
@@ -213,6 +218,22 @@ def test_what_sbatch_refuses(
     case.site()
     case.submit("--wait")
     case.complete()
+
+
+def test_what_is_over_a_limit(case: Case, cluster: Cluster) -> None:
+    limit = ("sacctmgr", "-i", "modify", "account", "lab", "set")
+    cluster.slurm(*limit, "MaxSubmitJobs=1")
+    try:
+        case.sweep(("type_a", "type_b"))
+        done = case.submit(code=2)
+        assert "AssocMaxSubmitJobLimit" in done.stderr
+        assert "Set submitted under [slurm]" in done.stderr
+        assert "submitted 1 job" in done.stderr  # and that one goes on
+        wait_until(lambda: case.status()["states"] == {"done": 1, "waiting": 1}, 60)
+        case.do("resume", case.run, "--wait")
+        assert case.status()["states"] == {"done": 2}
+    finally:
+        cluster.slurm(*limit, "MaxSubmitJobs=-1")
 
 
 def test_cancel_and_resume(case: Case) -> None:
