@@ -5,20 +5,22 @@ from typing import TYPE_CHECKING
 from suite.lazy import lazy
 
 if TYPE_CHECKING:
-    from jobs.packing import Jobs
+    from jobs.cluster.packing import Jobs
+    from jobs.cluster.submissions import cancel_run, collect_run, resume, submit, wait
     from jobs.previews import preview
     from jobs.runs import run
-    from jobs.submissions import cancel_run, collect_run, resume, submit, wait
 
 __all__ = ["Jobs", "cancel_run", "collect_run", "preview", "resume", "run", "submit", "wait"]
 
 # On demand: `litesweep show` must work where submitit is not installed.
+_SUBMISSIONS = ("cancel_run", "collect_run", "resume", "submit", "wait")
+
 __getattr__ = lazy(
     __name__,
     {
-        "Jobs": "packing",
+        "Jobs": "cluster.packing",
         "preview": "previews",
         "run": "runs",
-        **dict.fromkeys(("cancel_run", "collect_run", "resume", "submit", "wait"), "submissions"),
+        **dict.fromkeys(_SUBMISSIONS, "cluster.submissions"),
     },
 )

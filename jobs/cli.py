@@ -13,7 +13,7 @@ from rich.console import Console
 from suite.errors import InternalError, UserError
 
 if TYPE_CHECKING:
-    from jobs.packing import Jobs
+    from jobs.cluster.packing import Jobs
 
 app = typer.Typer(
     help="Measure how deep-learning inference runs on CPUs: a sweep of models, quantizations and "
@@ -84,7 +84,7 @@ Budget = Annotated[
 
 def jobs_of(mode: Mode, job_length: str, budget: float | None) -> "Jobs":
     """Return how a sweep becomes jobs, as the options have it."""
-    from jobs.packing import Jobs
+    from jobs.cluster.packing import Jobs
     from suite.sweep import seconds
 
     return Jobs(mode.value, seconds(job_length), budget)
@@ -158,7 +158,7 @@ def submit(
     wait: WaitOption = False,
 ) -> None:
     """Submit a sweep to a Slurm cluster, or what is missing of a run that was submitted before."""
-    from jobs.submissions import submit as submit_sweep
+    from jobs.cluster.submissions import submit as submit_sweep
     from suite.sweep import Sweep
 
     jobs = jobs_of(mode, job_length, budget)
@@ -178,9 +178,9 @@ def status(
     """Show how a submitted run stands: jobs by state, cells done, time left, failures and why."""
     import time
 
+    from jobs.cluster.status import print_status
+    from jobs.cluster.status import status as look
     from jobs.run_folder import submitted
-    from jobs.status import print_status
-    from jobs.status import status as look
 
     console = Console()
     while True:
@@ -199,8 +199,8 @@ def status(
 @app.command()
 def resume(run: SubmittedRun, site: SiteFile = None, wait: WaitOption = False) -> None:
     """Submit what is missing of a run, and nothing else."""
-    from jobs.status import print_status
-    from jobs.submissions import resume as resume_run
+    from jobs.cluster.status import print_status
+    from jobs.cluster.submissions import resume as resume_run
 
     seen = resume_run(run, site)
     if wait:
@@ -212,7 +212,7 @@ def resume(run: SubmittedRun, site: SiteFile = None, wait: WaitOption = False) -
 @app.command()
 def cancel(run: SubmittedRun) -> None:
     """End all jobs of a run; what they have measured stays."""
-    from jobs.submissions import cancel_run
+    from jobs.cluster.submissions import cancel_run
 
     count = cancel_run(run)
     print(f"cancelled {count} job{'s' * (count != 1)}")
@@ -221,7 +221,7 @@ def cancel(run: SubmittedRun) -> None:
 @app.command()
 def collect(run: SubmittedRun) -> None:
     """Merge what a run's jobs have left so far, the dead ones' too, into its results.h5."""
-    from jobs.submissions import collect_run
+    from jobs.cluster.submissions import collect_run
 
     print(collect_run(run))
 
@@ -229,8 +229,8 @@ def collect(run: SubmittedRun) -> None:
 def wait_for(folder: Path) -> NoReturn:
     """Wait for a run, collect it, print its table and what failed; exit code 1 if anything did."""
     import analysis
-    from jobs.status import print_status
-    from jobs.submissions import collect_run, wait
+    from jobs.cluster.status import print_status
+    from jobs.cluster.submissions import collect_run, wait
 
     try:
         seen = wait(folder)
@@ -274,7 +274,7 @@ def image_build(
     compression: Annotated[str, typer.Option(help="lz4, zstd or gzip.")] = "lz4",
 ) -> None:
     """Build an image, and its base, where definition or code have changed."""
-    from jobs.images import BuildOptions, build_image
+    from jobs.cluster.images import BuildOptions, build_image
 
     options = BuildOptions(
         mirror, suite, tuple(build_arg or ()), tuple(bind or ()), fakeroot, compression
@@ -285,7 +285,7 @@ def image_build(
 @image_app.command("check")
 def image_check(image: ImagePath) -> None:
     """Check an image: its digest, its release of litesweep, its own test."""
-    from jobs.images import check_image
+    from jobs.cluster.images import check_image
 
     check_image(image, print)
 
@@ -293,7 +293,7 @@ def image_check(image: ImagePath) -> None:
 @image_app.command("inspect")
 def image_inspect(image: ImagePath, as_json: AsJson = False) -> None:
     """Show an image's digest, size and labels."""
-    from jobs.images import inspect_image
+    from jobs.cluster.images import inspect_image
 
     seen = inspect_image(image)
     if as_json:
@@ -312,7 +312,7 @@ def site_check(
     site: Annotated[str | None, typer.Argument(metavar="[SITE]", help="As of --site.")] = None,
 ) -> None:
     """Try each claim of a site file against the live cluster and say what is wrong."""
-    from jobs.site_check import check_site, print_finding
+    from jobs.cluster.site_check import check_site, print_finding
 
     failed = 0
     for finding in check_site(site):

@@ -7,12 +7,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from jobs.cluster.packing import Jobs, check_budget, limit_minutes, node_hours, pack
+from jobs.cluster.site import Site, find_site
+from jobs.cluster.slurm import DEFAULT_MAX_ARRAY, max_array
 from jobs.display import duration
 from jobs.grid import Grid, check_machine, lay_out
-from jobs.packing import Jobs, check_budget, limit_minutes, node_hours, pack
 from jobs.projection import planned_cells, project
-from jobs.site import Site, find_site
-from jobs.slurm import DEFAULT_MAX_ARRAY, max_array
 from suite.artifacts.store import ArtifactStore
 from suite.cells import AXES
 from suite.errors import UserError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.site import Build, Container, CpuType, Mpi, Slurm
+from jobs.cluster.site import Build, Container, CpuType, Mpi, Slurm
 from suite.quantizations import RECIPES
 from suite.results.normal import KINDS
 from suite.results.rows import Column, TrialFlag

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs import images
-from jobs.images import BuildOptions, build_image, check_image, image_sha256, inspect_image
+from jobs.cluster import images
+from jobs.cluster.images import BuildOptions, build_image, check_image, image_sha256, inspect_image
 from suite.errors import UserError
 
 FAKE = """

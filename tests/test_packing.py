@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.packing import Jobs, check_budget, limit_minutes, node_hours, pack
+from jobs.cluster.packing import Jobs, check_budget, limit_minutes, node_hours, pack
+from jobs.cluster.site import Container, CpuType, Site
 from jobs.plan import Plan, PlannedCell, Slice
 from jobs.shares import nodes_wanted, share_out, standing
-from jobs.site import Container, CpuType, Site
 from suite.cells import Cell
 from suite.errors import UserError
 from suite.results.rows import Results

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.site import Site, find_site
+from jobs.cluster.site import Site, find_site
 from suite.errors import UserError
 from tests.conftest import REPOSITORY
 

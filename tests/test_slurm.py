@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from submitit.slurm.slurm import _make_sbatch_string
 
+from jobs.cluster.sent import read_sent, record_answer, record_intent
+from jobs.cluster.site import Site
+from jobs.cluster.slurm import Request, ask, live_jobs, parameters, python, send
+from jobs.cluster.status import _telling_lines
 from jobs.run_folder import RunFolder
-from jobs.sent import read_sent, record_answer, record_intent
-from jobs.site import Site
-from jobs.slurm import Request, ask, live_jobs, parameters, python, send
-from jobs.status import _telling_lines
 from suite.errors import UserError
 from tests.conftest import REPOSITORY
 from tests.test_site import LEAST
@@ -138,7 +138,7 @@ def test_a_controller_that_is_down(commands: Path) -> None:
 def test_a_job_is_found_by_name_where_its_id_was_never_recorded(
     tmp_path: Path, commands: Path
 ) -> None:
-    from jobs.status import live_by_slice
+    from jobs.cluster.status import live_by_slice
 
     command(commands, "squeue", "echo '77_1|n-0|PENDING|Resources'")
     folder = RunFolder(tmp_path)

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobs.packing import Jobs, pack
+from jobs.cluster.packing import Jobs, pack
+from jobs.cluster.site import Container, CpuType, Site
 from jobs.plan import PlannedCell
-from jobs.site import Container, CpuType, Site
 from suite.artifacts.store import Artifact, store_of
 from suite.cells import Cell
 from suite.results.read import read_results

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import analysis
-from jobs.images import image_sha256
+from jobs.cluster.images import image_sha256
 from suite.results.read import read_results
 from tests.cluster.conftest import Case, Cluster, wait_until
 from tests.conftest import REPOSITORY
@@ -93,7 +93,7 @@ def test_an_ordinary_user(
 
 def python_for_all(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return an interpreter that any user can read, with litesweep."""
-    check = ["runuser", "-u", USER, "--", sys.executable, "-c", "import jobs.submissions"]
+    check = ["runuser", "-u", USER, "--", sys.executable, "-c", "import jobs.cluster.submissions"]
     if subprocess.run(check, capture_output=True, check=False, cwd="/").returncode == 0:
         return sys.executable
     # The checkout is in a folder of root's: a copy elsewhere, without TensorFlow.

@@ -8,21 +8,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jobs.builds import build_on_cluster
+from jobs.cluster.builds import build_on_cluster
+from jobs.cluster.images import image_sha256
+from jobs.cluster.packing import Jobs, check_budget, check_cpu_types, limit_minutes, pack
+from jobs.cluster.sent import read_sent, record_answer, record_intent
+from jobs.cluster.site import Site, find_site
+from jobs.cluster.slurm import Request, cancel, max_array, send
+from jobs.cluster.status import RunStatus, live_by_slice, status
 from jobs.collect import collect, has_shard, slice_results
 from jobs.display import Display, duration
 from jobs.grid import Grid, lay_out
-from jobs.images import image_sha256
-from jobs.packing import Jobs, check_budget, check_cpu_types, limit_minutes, pack
 from jobs.plan import Plan, PlannedCell, Slice
 from jobs.projection import planned_cells
 from jobs.run_folder import RunFolder, default_folder, open_run, submitted, take_up
 from jobs.runs import build, check_sources, make_plan
-from jobs.sent import read_sent, record_answer, record_intent
 from jobs.shares import nodes_wanted, standing
-from jobs.site import Site, find_site
-from jobs.slurm import Request, cancel, max_array, send
-from jobs.status import RunStatus, live_by_slice, status
 from suite.artifacts.store import ArtifactStore, store_of
 from suite.atomic import write_whole
 from suite.canonical import canonical_json

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jobs.container import python_command
-from jobs.images import image_sha256
-from jobs.site import Site, find_site
-from jobs.slurm import ask, srun_arguments
+from jobs.cluster.container import python_command
+from jobs.cluster.images import image_sha256
+from jobs.cluster.site import Site, find_site
+from jobs.cluster.slurm import ask, srun_arguments
 from suite.errors import UserError
 
 TRY_TIMEOUT_S = 180

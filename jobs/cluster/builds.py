@@ -7,12 +7,12 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from rich.console import Console
 
+from jobs.cluster.images import image_sha256
+from jobs.cluster.site import Site
+from jobs.cluster.slurm import Request, cancel, live_jobs, send
 from jobs.display import Building, Display, duration
 from jobs.grid import Grid, lay_out
-from jobs.images import image_sha256
 from jobs.run_folder import RunFolder
-from jobs.site import Site
-from jobs.slurm import Request, cancel, live_jobs, send
 from suite.artifacts.build import Built, build_artifacts
 from suite.artifacts.store import ArtifactStore
 from suite.atomic import write_whole

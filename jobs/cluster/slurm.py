@@ -10,9 +10,9 @@ from typing import Any
 
 import submitit
 
-from jobs.container import check_lines, python_command
+from jobs.cluster.container import check_lines, python_command
+from jobs.cluster.site import Site
 from jobs.run_folder import RunFolder
-from jobs.site import Site
 from jobs.worker import measure_on_cluster
 from suite.errors import UserError
 

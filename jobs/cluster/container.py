@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from jobs.site import Container
+from jobs.cluster.site import Container
 
 IGNORING_USR2 = 'trap "" USR2; exec "$0" "$@"'
 

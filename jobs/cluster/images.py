@@ -16,7 +16,7 @@ from suite.atomic import write_whole
 from suite.canonical import digest
 from suite.errors import UserError
 
-DEFINITIONS = Path(__file__).resolve().parent.parent / "singularity"
+DEFINITIONS = Path(__file__).resolve().parents[2] / "singularity"
 BASE = "ubuntu_base"
 NAMES = (BASE, "tflite", "tensorflow")
 COMPRESSION = "lz4"

@@ -14,12 +14,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from jobs.cluster.sent import Sent, read_sent
+from jobs.cluster.slurm import LiveJob, ended_jobs, live_jobs
 from jobs.collect import has_shard
 from jobs.display import duration
 from jobs.plan import Plan
 from jobs.run_folder import RunFolder
-from jobs.sent import Sent, read_sent
-from jobs.slurm import LiveJob, ended_jobs, live_jobs
 from suite.errors import UserError
 
 STATES = ("done", "running", "pending", "failed", "waiting", "unknown")

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from jobs.cluster.site import Site
 from jobs.plan import PlannedCell, Slice
-from jobs.site import Site
 from suite.cells import Cell
 from suite.errors import UserError, nearest
 from suite.sweep import Measure
