@@ -275,11 +275,12 @@ def image_build(
 ) -> None:
     """Build an image, and its base, where definition or code have changed."""
     from jobs.cluster.images import BuildOptions, build_image
+    from jobs.display import Display
 
     options = BuildOptions(
         mirror, suite, tuple(build_arg or ()), tuple(bind or ()), fakeroot, compression
     )
-    print(build_image(name, out, options, lambda line: print(line, file=sys.stderr)))
+    print(build_image(name, out, options, Display(Console(stderr=True))))
 
 
 @image_app.command("check")

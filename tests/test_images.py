@@ -7,9 +7,11 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from jobs.cluster import images
 from jobs.cluster.images import BuildOptions, build_image, check_image, image_sha256, inspect_image
+from jobs.display import Display
 from suite.errors import UserError
 
 FAKE = """
@@ -25,6 +27,9 @@ FAKE = """
     test) [ -z "$FAIL" ] || { echo "FATAL: it does not add up" >&2; exit 1; } ;;
     esac
 """
+
+
+QUIET = Display(Console(quiet=True))
 
 
 @pytest.fixture
@@ -63,7 +68,7 @@ def test_built_again_only_where_something_has_changed(
 
     def built(options: BuildOptions = options) -> int:
         before = calls.read_text().count("\n") if calls.exists() else 0
-        build_image("tflite", out, options, lambda line: None)
+        build_image("tflite", out, options, QUIET)
         return calls.read_text().count("\n") - before
 
     assert built() == 2
@@ -123,12 +128,12 @@ def test_what_is_known_of_an_image(
 def test_what_cannot_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = BuildOptions()
     with pytest.raises(UserError, match="no image 'tflight'"):
-        build_image("tflight", tmp_path, options, lambda line: None)
+        build_image("tflight", tmp_path, options, QUIET)
     with pytest.raises(UserError, match=r"x\.sif' cannot be read: No such file"):
         image_sha256(tmp_path / "x.sif")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="neither apptainer nor singularity"):
-        build_image("ubuntu_base", tmp_path, options, lambda line: None)
+        build_image("ubuntu_base", tmp_path, options, QUIET)
     monkeypatch.setattr(images, "DEFINITIONS", tmp_path / "nowhere")
     with pytest.raises(UserError, match="come with a checkout"):
-        build_image("tflite", tmp_path, options, lambda line: None)
+        build_image("tflite", tmp_path, options, QUIET)

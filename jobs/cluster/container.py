@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jobs.cluster.site import Container
 
-IGNORING_USR2 = 'trap "" USR2; exec "$0" "$@"'
+WITHOUT_SIGNALS = 'trap "" USR2 CONT; exec "$0" "$@"'
 
 
 def python_command(container: Container, image: Path | None, folders: Iterable[Path]) -> str:
@@ -31,9 +31,9 @@ def python_command(container: Container, image: Path | None, folders: Iterable[P
     for bind in container.binds:
         words += ["--bind", bind]
     command = [*words, *container.arguments, str(image), container.python]
-    # Slurm's signal before the time limit is for the Python inside, which sets a handler of its
-    # own; the runtime's own process, which waits outside, would die of it.
-    return shlex.join(["sh", "-c", IGNORING_USR2, *command])
+    # Slurm's signals before the time limit, USR2 and CONT, are for the Python inside, which sets
+    # handlers of its own; the runtime's own process, which waits outside, would end by either.
+    return shlex.join(["sh", "-c", WITHOUT_SIGNALS, *command])
 
 
 def check_lines(image: Path | None, sha256: str) -> list[str]:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from jobs.display import Display, Seen
 from jobs.provenance import git_commit
 from suite.atomic import write_whole
 from suite.canonical import digest
@@ -22,6 +23,7 @@ NAMES = (BASE, "tflite", "tensorflow")
 COMPRESSION = "lz4"
 """Starts faster than zstd and gzip: see singularity/README.md."""
 LAST_LINES = 5
+SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class BuildOptions:
     compression: str = COMPRESSION
 
 
-def build_image(name: str, out: Path, options: BuildOptions, tell: Callable[[str], None]) -> Path:
+def build_image(name: str, out: Path, options: BuildOptions, display: Display) -> Path:
     """Build the image `name` in the folder `out`, and the base that it stands on, where needed.
 
     An image is built again only if its definition, the build's arguments, its base or the code
@@ -73,15 +75,16 @@ def build_image(name: str, out: Path, options: BuildOptions, tell: Callable[[str
         "files": dict(_copied(definition)),
     }
     if name != BASE:
-        base = build_image(BASE, out, options, tell)
+        base = build_image(BASE, out, options, display)
         made_of["base"] = image_sha256(base)
         arguments += [f"BASE={base}", f"COMMIT={git_commit() or 'unknown'}"]
     if image.exists() and _record(image).get("made_of") == digest(made_of):
-        tell(f"{image} is up to date")
+        display.say(f"{image} is up to date")
         return image
     image.parent.mkdir(parents=True, exist_ok=True)
-    _build(definition, image, arguments, options, tell)
+    _build(definition, image, arguments, options, display)
     record = {"made_of": digest(made_of), "sha256": image_sha256(image)}
+    display.say(f"built {image} ({image.stat().st_size / 2**20:.0f} MiB)")
     write_whole(_record_file(image), json.dumps(record, indent=1) + "\n")
     return image
 
@@ -91,7 +94,7 @@ def _build(
     image: Path,
     arguments: list[str],
     options: BuildOptions,
-    tell: Callable[[str], None],
+    display: Display,
 ) -> None:
     log, temporary = image.with_suffix(".log"), image.with_suffix(".building.sif")
     known = definition.read_text()
@@ -110,9 +113,14 @@ def _build(
         ),
         *(str(temporary), definition.name),
     ]
-    tell(f"building {image} (log: {log})")
+    display.say(f"building {image} (log: {log})")
+
+    def look() -> Seen | None:
+        lines = log.read_text(errors="replace").splitlines()
+        return (0.0, lines[-1][:SHOWN_CHARACTERS]) if lines else None
+
     try:
-        with log.open("w") as file:
+        with log.open("w") as file, display.phase("building") as phase, phase.following(look):
             print(shlex.join(command), file=file, flush=True)
             done = subprocess.run(
                 command, stdout=file, stderr=file, cwd=definition.parent, check=False

@@ -263,16 +263,16 @@ def _telling_lines(log: Path) -> list[str]:
     )
     lines = (
         OURS.findall(text)
-        or [_ended(*found) for found in EXITED.findall(text) if _is_cause(int(found[2]))]
         or THEIRS.findall(text)
+        or [_ended(*found) for found in EXITED.findall(text) if _is_cause(int(found[2]))]
         or text.strip().splitlines()[-1:]
     )
     return [line.strip().removeprefix("litesweep: ") for line in dict.fromkeys(lines)][:2]
 
 
 def _is_cause(code: int) -> bool:
-    # Slurm ends the other ranks with SIGTERM; and 1 is how Python ends, having said why.
-    return code > SIGNALLED and code != SIGNALLED + signal.SIGTERM
+    # Slurm ends the other ranks with SIGCONT and SIGTERM; Python ends with 1, having said why.
+    return code > SIGNALLED and code - SIGNALLED not in (signal.SIGCONT, signal.SIGTERM)
 
 
 def _ended(host: str, rank: str, code: str) -> str:

@@ -170,6 +170,8 @@ def wait(run: Path | str, console: Console | None = None) -> RunStatus:
                     profile = Site.restore(json.loads(folder.site_file.read_text()))
                     live += _send_missing(folder, profile, display, only_unsent=True)
             if not live and not seen.scheduler:
+                if seen.count("failed"):  # a shared file system may show a last file late
+                    time.sleep(LOOK_EVERY_S)
                 return status(folder)
             share = seen.cells_done / max(1, sum(job.cells for job in seen.jobs))
             phase.draw(share, _in_a_line(seen))

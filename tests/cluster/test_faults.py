@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from suite.journal import read_journal
-from tests.cluster.conftest import LITESWEEP, Case, Cluster, kill, wait_until
+from tests.cluster.case import LITESWEEP, Case
+from tests.cluster.conftest import Cluster
+from tests.cluster.waiting import wait
 
 RANK = "submitit.core._submit"
 TRIAL = "suite.trial.worker"
@@ -35,9 +37,9 @@ def trial_ids(case: Case) -> set[str]:
 
 
 def test_a_rank_that_is_killed(running: Case, cluster: Cluster) -> None:
-    [job_id] = [job for job, _ in cluster.jobs()]
+    [job_id] = [job.id for job in cluster.squeue()]
     for pid in cluster.processes(f"python3 -u -m {RANK}", SLURM_JOB_ID=job_id, SLURM_PROCID="1"):
-        kill(pid)
+        os.kill(pid, signal.SIGKILL)
     assert "Rank 1, on c2, was killed by SIGKILL" in running.failure()
     before = trial_ids(running)
     assert before
@@ -48,27 +50,27 @@ def test_a_rank_that_is_killed(running: Case, cluster: Cluster) -> None:
 def test_a_node_that_dies(running: Case, cluster: Cluster) -> None:
     cluster.kill_node("c2")
     # Slurm notices, ends the job and queues it again, where it waits for a second node.
-    wait_until(lambda: running.status()["states"] == {"pending": 1}, 60)
+    wait(lambda: running.status()["states"] == {"pending": 1}, 60)
     assert "a node failed" in running.do("status", running.run).stdout
     before = trial_ids(running)
     running.do("cancel", running.run)
-    wait_until(lambda: running.status()["states"] == {"failed": 1}, 60)
+    wait(lambda: running.status()["states"] == {"failed": 1}, 60)
     cluster.start_node("c2")
     running.resumed()
     assert before <= trial_ids(running)
 
 
 def test_a_job_that_is_queued_again_goes_on_by_itself(running: Case, cluster: Cluster) -> None:
-    [job_id] = [job for job, _ in cluster.jobs()]
+    [job_id] = [job.id for job in cluster.squeue()]
     before = trial_ids(running)
     # Preempted: a job in the better partition takes both nodes for a moment.
-    cluster.slurm(
+    cluster.run(
         *("sbatch", "--partition=high", "--nodelist=c1,c2", "--nodes=2", "--exclusive"),
         *("--output=/dev/null", "--wrap=sleep 3"),
     )
-    wait_until(lambda: running.status()["states"] == {"pending": 1}, 60)
-    assert [job for job, _ in cluster.jobs() if job == job_id]
-    wait_until(lambda: running.status()["states"] == {"done": 1}, 180)
+    wait(lambda: running.status()["states"] == {"pending": 1}, 60)
+    assert job_id in [job.id for job in cluster.squeue()]
+    wait(lambda: running.status()["states"] == {"done": 1}, 180)
     running.do("collect", running.run)
     running.complete()
     assert before <= trial_ids(running)
@@ -78,8 +80,8 @@ def test_the_time_limit(case: Case, cluster: Cluster) -> None:
     case.sweep(trials=60)
     case.submit()
     case.begun()
-    [job_id] = [job for job, _ in cluster.jobs()]
-    cluster.slurm("scontrol", "update", f"JobId={job_id}", "TimeLimit=1")
+    [job_id] = [job.id for job in cluster.squeue()]
+    cluster.run("scontrol", "update", f"JobId={job_id}", "TimeLimit=1")
     assert "time limit" in case.failure()
     before = trial_ids(case)
     assert before
@@ -109,14 +111,14 @@ def test_a_native_crash_in_a_trial_costs_that_trial(running: Case, cluster: Clus
         for pid in cluster.processes(TRIAL, SLURM_PROCID="0"):
             time.sleep(0.3)  # into its samples
             try:
-                kill(pid, signal.SIGSEGV)
+                os.kill(pid, signal.SIGSEGV)
             except ProcessLookupError:
                 continue
             return True
         return False
 
-    wait_until(crash, 30)
-    wait_until(lambda: running.status()["states"] == {"done": 1}, 90)
+    wait(crash, 30)
+    wait(lambda: running.status()["states"] == {"done": 1}, 90)
     running.do("collect", running.run)
     journal = read_journal(running.run / "journals" / "job-00000" / "c1.journal")
     crashed = [trial for trial in journal.trials if trial.status == "crashed"]
@@ -201,7 +203,7 @@ def test_an_image_with_another_release(case: Case) -> None:
 
 
 def test_without_accounting(case: Case, cluster: Cluster) -> None:
-    cluster.control("stop-accounting")
+    cluster.accounting(up=False)
     try:
         case.sweep(trials=6)
         case.submit()
@@ -210,7 +212,7 @@ def test_without_accounting(case: Case, cluster: Cluster) -> None:
         assert case.failure()
         case.resumed()
     finally:
-        cluster.control("start-accounting")
+        cluster.accounting(up=True)
 
 
 def test_a_controller_that_is_restarted(running: Case, cluster: Cluster) -> None:
@@ -222,7 +224,7 @@ def test_a_controller_that_is_restarted(running: Case, cluster: Cluster) -> None
         cwd=running.folder,
     )
     time.sleep(1)
-    cluster.control("restart-controller")
+    cluster.restart_controller()
     said, _ = waiting.communicate(timeout=120)
     assert waiting.returncode == 0, said
     running.complete()

@@ -14,7 +14,9 @@ import pytest
 import analysis
 from jobs.cluster.images import image_sha256
 from suite.results.read import read_results
-from tests.cluster.conftest import Case, Cluster, wait_until
+from tests.cluster.case import Case
+from tests.cluster.conftest import Cluster
+from tests.cluster.waiting import wait
 from tests.conftest import REPOSITORY
 
 USER = "litesweep-test"
@@ -194,7 +196,7 @@ def test_a_budget_refuses_before_anything_is_sent(case: Case, cluster: Cluster) 
     done = case.submit("--budget", "0.0001", code=2)
     assert "node-hours" in done.stderr
     assert not case.run.exists()
-    assert not cluster.jobs()
+    assert not cluster.squeue()
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,7 @@ def test_what_sbatch_refuses(
     done = case.submit(code=2)
     assert "sbatch refuses the jobs for 'type_a'" in done.stderr
     assert word in done.stderr
-    assert not cluster.jobs()
+    assert not cluster.squeue()
     case.site()
     case.submit("--wait")
     case.complete()
@@ -222,18 +224,18 @@ def test_what_sbatch_refuses(
 
 def test_what_is_over_a_limit(case: Case, cluster: Cluster) -> None:
     limit = ("sacctmgr", "-i", "modify", "account", "lab", "set")
-    cluster.slurm(*limit, "MaxSubmitJobs=1")
+    cluster.run(*limit, "MaxSubmitJobs=1")
     try:
         case.sweep(("type_a", "type_b"))
         done = case.submit(code=2)
         assert "AssocMaxSubmitJobLimit" in done.stderr
         assert "Set submitted under [slurm]" in done.stderr
         assert "submitted 1 job" in done.stderr  # and that one goes on
-        wait_until(lambda: case.status()["states"] == {"done": 1, "waiting": 1}, 60)
+        wait(lambda: case.status()["states"] == {"done": 1, "waiting": 1}, 60)
         case.do("resume", case.run, "--wait")
         assert case.status()["states"] == {"done": 2}
     finally:
-        cluster.slurm(*limit, "MaxSubmitJobs=-1")
+        cluster.run(*limit, "MaxSubmitJobs=-1")
 
 
 def test_cancel_and_resume(case: Case) -> None:
@@ -249,7 +251,7 @@ def test_no_more_are_submitted_than_the_site_allows(case: Case, cluster: Cluster
     case.site(("[mpi]", "[slurm]\nsubmitted = 1\n\n[mpi]"))
     case.sweep(("type_a", "type_b"))
     case.submit()
-    assert len(cluster.jobs()) == 1
+    assert len(cluster.squeue()) == 1
     assert case.status()["states"].get("waiting") == 1
     case.do("resume", case.run, "--wait")
     assert case.status()["states"] == {"done": 2}
@@ -279,6 +281,6 @@ def test_site_check(case: Case) -> None:
 def test_status_waits_and_watches(case: Case) -> None:
     case.site(("cpus = 2", "cpus = 2\nsbatch = {hold = true}"))
     case.submit()
-    wait_until(lambda: case.status()["states"] == {"pending": 1}, 20)
+    wait(lambda: case.status()["states"] == {"pending": 1}, 20)
     assert "JobHeldUser" in case.do("status", case.run).stdout
     case.do("cancel", case.run)
