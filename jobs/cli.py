@@ -236,10 +236,11 @@ def wait_for(folder: Path) -> NoReturn:
         seen = wait(folder)
     except KeyboardInterrupt:
         fail(f"no longer waiting; the jobs go on: litesweep status {folder}", 130)
-    results = collect_run(folder)
-    Console().print(analysis.to_rich_table(analysis.open_results(results)))
-    print(results)
-    over = seen.count("done") == len(seen.jobs)
+    path = collect_run(folder)
+    results = analysis.open_results(path)
+    Console().print(analysis.to_rich_table(results))
+    print(path)
+    over = seen.count("done") == len(seen.jobs) and bool((results["status"] == "ok").any())
     if not over or any(job.warnings for job in seen.jobs):
         print_status(seen, Console(stderr=True))
     raise SystemExit(0 if over else 1)

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import platform
-import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -46,10 +45,6 @@ class Outcome:
     """Of ours: a traceback."""
 
 
-class TimeIsUpError(Exception):
-    """Slurm is about to end the job."""
-
-
 def measure_slice(run_path: str, index: int) -> Outcome:
     """Measure the slice number `index` of the run in the folder `run_path`; raise nothing."""
     try:
@@ -69,7 +64,6 @@ def measure_on_cluster(run_path: str, index: int, mpi: bool) -> None:
     """
     folder = RunFolder(Path(run_path))
     world: World = Alone()
-    signal.signal(signal.SIGUSR2, _time_is_up)
     try:
         if mpi:
             world = MpiWorld(int(os.environ["SLURM_NTASKS"]))
@@ -86,15 +80,9 @@ def measure_on_cluster(run_path: str, index: int, mpi: bool) -> None:
         world.abort()
 
 
-def _time_is_up(*_: object) -> None:
-    raise TimeIsUpError
-
-
 def _outcome(error: Exception, run_path: str) -> Outcome:
     if isinstance(error, UserError):
         return Outcome(mistake=str(error))
-    if isinstance(error, TimeIsUpError):
-        return Outcome(mistake="The job's time limit is reached.\n`litesweep resume` goes on.")
     if isinstance(error, OSError) and error.errno in (
         *(errno.ENOSPC, errno.EDQUOT),
         *(errno.EROFS, errno.EACCES),

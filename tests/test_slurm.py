@@ -97,7 +97,7 @@ def test_mpirun_in_place_of_srun(tmp_path: Path) -> None:
         folder=tmp_path,
         use_srun=parameters(profile, REQUEST)["slurm_use_srun"],
     )
-    assert "\nmpirun -n 2 sh -c " in text
+    assert "\nmpirun -n 2 apptainer -q exec " in text
     assert not re.search(r"^srun", text, re.MULTILINE)
 
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from jobs.cluster.site import Container
 
-WITHOUT_SIGNALS = 'trap "" USR2 CONT; exec "$0" "$@"'
-
 
 def python_command(container: Container, image: Path | None, folders: Iterable[Path]) -> str:
     """Return the shell words that start Python on a node, in the container if there is one.
@@ -30,10 +28,7 @@ def python_command(container: Container, image: Path | None, folders: Iterable[P
         words += ["--bind", str(folder)]
     for bind in container.binds:
         words += ["--bind", bind]
-    command = [*words, *container.arguments, str(image), container.python]
-    # Slurm's signals before the time limit, USR2 and CONT, are for the Python inside, which sets
-    # handlers of its own; the runtime's own process, which waits outside, would end by either.
-    return shlex.join(["sh", "-c", WITHOUT_SIGNALS, *command])
+    return shlex.join([*words, *container.arguments, str(image), container.python])
 
 
 def check_lines(image: Path | None, sha256: str) -> list[str]:

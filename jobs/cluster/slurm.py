@@ -17,8 +17,10 @@ from jobs.worker import measure_on_cluster
 from suite.errors import UserError
 
 ASK_TIMEOUT_S = 60
-SIGNAL_S = 30
-"""This long before the time limit a job is told of it, and saves."""
+SIGNAL = "B:USR2@10"
+"""submitit has Slurm signal a job before its time limit. Apptainer's process outside the container
+would end by it, and there is nothing to save: every trial is in the journal when it ends. So only
+the batch script gets it, and takes no notice."""
 DEFAULT_MAX_ARRAY = 1001
 """Slurm's own default of MaxArraySize."""
 SUBMITTED_LIMITS = ("MaxSubmitJob", "MaxJobCount")
@@ -120,7 +122,10 @@ def python(site: Site, request: Request, folders: Iterable[Path]) -> str:
 def parameters(site: Site, request: Request) -> dict[str, Any]:
     """Return submitit's parameters for a request: what becomes the sbatch script."""
     cpu_type = site.cpu_types[request.cpu_type]
-    options: dict[str, Any] = {**({"mem": 0} if cpu_type.exclusive else {}), **cpu_type.sbatch}
+    options: dict[str, Any] = {"signal": SIGNAL}
+    if cpu_type.exclusive:
+        options["mem"] = 0
+    options |= cpu_type.sbatch
     wanted = {
         "slurm_partition": cpu_type.partition,
         "slurm_constraint": cpu_type.constraint,
@@ -129,7 +134,7 @@ def parameters(site: Site, request: Request) -> dict[str, Any]:
         "slurm_exclude": ",".join(request.exclude) or None,
         "slurm_exclusive": cpu_type.exclusive or None,
         "slurm_array_parallelism": site.slurm.parallel or 100_000,
-        "slurm_additional_parameters": options or None,
+        "slurm_additional_parameters": options,
         "slurm_use_srun": site.mpi.type != "mpirun",
     }
     return {
@@ -138,9 +143,9 @@ def parameters(site: Site, request: Request) -> dict[str, Any]:
         "nodes": request.nodes,
         "tasks_per_node": 1,
         "cpus_per_task": cpu_type.cpus,
-        "slurm_signal_delay_s": min(SIGNAL_S, request.limit_min * 15),
         # The host's would shadow the image's packages, or be looked for in it in vain.
         "slurm_setup": [
+            'trap "" USR2',
             "unset PYTHONPATH PYTHONHOME",
             *site.slurm.setup,
             *check_lines(request.image, request.image_sha256),

@@ -84,6 +84,8 @@ class RunStatus:
     jobs: tuple[JobStatus, ...]
     cells: int
     """Of the sweep; those without an artifact are none of any job's."""
+    live: int
+    """Jobs that Slurm has, those of slices that are done and just ending too."""
     scheduler: str
     """Why Slurm could not be asked; empty if it could."""
 
@@ -149,7 +151,14 @@ def status(folder: RunFolder) -> RunStatus:
         for index in range(len(plan.slices))
     )
     identity = folder.identity()
-    return RunStatus(str(folder.path), identity["name"], jobs, len(plan.cells), scheduler)
+    return RunStatus(
+        run=str(folder.path),
+        name=identity["name"],
+        jobs=jobs,
+        cells=len(plan.cells),
+        live=len(live),
+        scheduler=scheduler,
+    )
 
 
 def live_by_slice(sent: list[Sent]) -> dict[int, LiveJob]:
@@ -237,9 +246,9 @@ def _progress(folder: RunFolder, index: int, every_node: bool) -> tuple[int, flo
 
 def _why(folder: RunFolder, index: int, log: Path | None, state: str) -> str:
     """Return why a job that has ended did not end well: its own word, or what others say of it."""
-    words = [path.read_text() for path in sorted(folder.job_logs(index).glob("*.txt"))]
-    if words:
-        return _in_short(words[0].strip())
+    words = [path.read_text().strip() for path in sorted(folder.job_logs(index).glob("*.txt"))]
+    if any(words):
+        return _in_short(next(filter(None, words)))
     # "FAILED" and "COMPLETED" tell nothing that is not seen already.
     said = [IN_WORDS[state]] if state in IN_WORDS else []
     said += _telling_lines(log) if log else []

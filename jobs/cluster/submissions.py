@@ -87,7 +87,10 @@ def submit(
             )
         write_whole(folder.site_file, json.dumps(profile.dump(), indent=1) + "\n")
         if any(not sent.refused for sent in read_sent(folder)):
-            check_sources(grid, Plan.read(folder.plan_file))
+            plan = Plan.read(folder.plan_file)
+            check_sources(grid, plan)
+            gone = {key for key, planned in plan.artifacts.items() if not planned.path.exists()}
+            build(grid, artifacts, folder, display, gone)
         else:
             if profile.build:
                 built = build_on_cluster(grid, artifacts, folder, display, profile)
@@ -164,7 +167,7 @@ def wait(run: Path | str, console: Console | None = None) -> RunStatus:
     with display.phase("cluster") as phase:
         while True:
             seen = status(folder)
-            live = seen.count("running", "pending")
+            live = seen.live
             if seen.count("waiting") and not seen.scheduler:
                 with take_up(folder.path):
                     profile = Site.restore(json.loads(folder.site_file.read_text()))

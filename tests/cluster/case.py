@@ -1,6 +1,7 @@
 """A sweep on the throw-away cluster, by way of the command line."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -52,8 +53,14 @@ type = "pmi2"
 class Case:
     """A sweep, a site and a run, in a folder of their own, by way of the command line."""
 
-    def __init__(self, folder: Path, image: Path, tflite: Path) -> None:
+    def __init__(
+        self, folder: Path, image: Path, tflite: Path, user: str = "", python: str = sys.executable
+    ) -> None:
         self.folder = folder
+        self.command = [*(("runuser", "-u", user, "--") if user else ()), python, "-m", "jobs"]
+        self.environment = dict(os.environ)
+        if user:
+            self.environment |= {"HOME": str(folder), "LITESWEEP_STORE": str(folder / "store")}
         self.run = folder / "run"
         self.image = image
         shutil.copy(tflite, folder / "tiny.tflite")
@@ -75,8 +82,9 @@ class Case:
     def do(self, *words: object, code: int | None = 0) -> "subprocess.CompletedProcess[str]":
         """Run litesweep in the folder; `code` is the exit code that it must have."""
         done = subprocess.run(
-            [LITESWEEP, *map(str, words)],
+            [*self.command, *map(str, words)],
             cwd=self.folder,
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
@@ -94,9 +102,9 @@ class Case:
         seen: dict[str, Any] = json.loads(self.do("status", self.run, "--json").stdout)
         return seen
 
-    def failure(self) -> str:
+    def failure(self, seconds: float = 90) -> str:
         """Wait until the run's only job has failed, and return what is said of it."""
-        wait(lambda: self.status()["states"] == {"failed": 1}, 90)
+        wait(lambda: self.status()["states"] == {"failed": 1}, seconds)
         [job] = self.status()["jobs"]
         assert job["reason"] in self.do("status", self.run).stdout
         return str(job["reason"])

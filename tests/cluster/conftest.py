@@ -184,3 +184,17 @@ def tensorflow_image() -> Path:
 def case(clean_queue: None, image: Path, tiny_tflite: Path, tmp_path: Path) -> Case:
     """A sweep of two cells for two nodes, in the container."""
     return Case(tmp_path, image, tiny_tflite)
+
+
+@pytest.fixture
+def small_disk(clean_queue: None) -> Iterator[Path]:
+    """A disk of 4 MB that all nodes see, empty."""
+    folder = Path(os.environ["SLURM_CONF"]).parents[1] / "small"
+
+    def empty() -> None:
+        for path in folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    empty()
+    yield folder
+    empty()

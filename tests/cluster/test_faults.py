@@ -82,7 +82,7 @@ def test_the_time_limit(case: Case, cluster: Cluster) -> None:
     case.begun()
     [job_id] = [job.id for job in cluster.squeue()]
     cluster.run("scontrol", "update", f"JobId={job_id}", "TimeLimit=1")
-    assert "time limit" in case.failure()
+    assert "time limit" in case.failure(150).lower()
     before = trial_ids(case)
     assert before
     case.do("resume", case.run)
@@ -230,25 +230,18 @@ def test_a_controller_that_is_restarted(running: Case, cluster: Cluster) -> None
     running.complete()
 
 
-def test_a_full_disk(case: Case, cluster: Cluster) -> None:
-    case.run = case.folder / "small" / "run"
-    case.run.parent.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", case.run.parent], check=True)
-    for node in ("c1", "c2"):  # a node sees what was mounted when it started
-        cluster.kill_node(node)
-        cluster.start_node(node)
-    try:
-        case.sweep(trials=6)
-        case.submit()
-        case.begun()
-        ballast = case.run.parent / "ballast"
-        fill = ["dd", "if=/dev/zero", f"of={ballast}", "bs=4k"]
-        subprocess.run(fill, check=False, capture_output=True)
-        assert "no room on the disk" in case.failure()
-        before = trial_ids(case)
-        assert before
-        ballast.unlink()
-        case.resumed()
-        assert before <= trial_ids(case)
-    finally:
-        subprocess.run(["umount", "--lazy", case.run.parent], check=True)
+def test_a_full_disk(case: Case, small_disk: Path) -> None:
+    case.run = small_disk / "run"
+    case.sweep(trials=6)
+    case.submit()
+    case.begun()
+    ballast = small_disk / "ballast"
+    fill = ["dd", "if=/dev/zero", f"of={ballast}", "bs=4k"]
+    subprocess.run(fill, check=False, capture_output=True)
+    reason = case.failure()
+    assert "no room on the disk" in reason or "No space left on device" in reason
+    before = trial_ids(case)
+    assert before
+    ballast.unlink()
+    case.resumed()
+    assert before <= trial_ids(case)

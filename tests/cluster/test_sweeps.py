@@ -1,12 +1,12 @@
 """Sweeps on a real cluster that go well, or are refused before they do harm."""
 
 import json
-import os
 import pwd
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,44 +56,64 @@ def test_two_cpu_types_of_two_nodes_each(case: Case) -> None:
     (case.run / "results.h5").unlink()
     case.do("collect", case.run)
     assert (case.run / "results.h5").read_bytes() == before
+    # An artifact that is gone from the store is built anew, and not before it is needed.
+    shutil.rmtree(case.run / "journals" / "job-00000")
+    (case.run / "shards" / "job-00000.h5").unlink()
+    plan = json.loads((case.run / "plan.json").read_text())
+    for artifact in plan["artifacts"].values():
+        shutil.rmtree(Path(artifact["path"]).parent)
+    assert "is gone" in case.do("resume", case.run, code=2).stderr
+    case.submit("--wait")
+    assert case.status()["states"] == {"done": 2}
 
 
-def test_an_ordinary_user(
-    case: Case, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@pytest.fixture
+def theirs(case: Case, cluster: Cluster) -> Iterator[Case]:
+    """The same sweep, of a user without privileges."""
     try:
         pwd.getpwnam(USER)
     except KeyError:
-        subprocess.run(["useradd", "--create-home", USER], check=True)
+        cluster.run("useradd", "--create-home", USER)
     cluster.control("add-user", USER)
-    home = Path(pwd.getpwnam(USER).pw_dir) / "sweep"
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir()
-    image = home / "tflite.sif"
-    shutil.copy(case.image, image)
-    python = python_for_all(tmp_path_factory)
-    mine = Case(home, image, case.folder / "tiny.tflite")
-    subprocess.run(["chown", "-R", USER, home], check=True)
-    environment = {k: v for k, v in os.environ.items() if k.startswith("SLURM") or k == "PATH"}
-    done = subprocess.run(
-        [
-            *("runuser", "-u", USER, "--", python, "-m", "jobs", "submit", "sweep.toml", "--wait"),
-            *("--out", str(mine.run), "--store", str(home / "store")),
-        ],
-        cwd=home,
-        env={**environment, "HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    mine.complete()
-    assert (mine.run / "results.h5").stat().st_uid == pwd.getpwnam(USER).pw_uid
-    shutil.rmtree(home)
+    folder = Path(pwd.getpwnam(USER).pw_dir) / "sweep"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    image = shutil.copy(case.image, folder / "tflite.sif")
+    tflite = case.folder / "tiny.tflite"
+    yield Case(folder, image, tflite, USER, python_for_all())
+    shutil.rmtree(folder)
 
 
-def python_for_all(tmp_path_factory: pytest.TempPathFactory) -> str:
+def give_to_user(case: Case) -> None:
+    subprocess.run(["chown", "-R", USER, case.folder], check=True)
+
+
+def test_an_ordinary_user(theirs: Case) -> None:
+    give_to_user(theirs)
+    theirs.submit("--wait")
+    theirs.complete()
+    assert (theirs.run / "results.h5").owner() == USER
+
+
+def test_what_is_over_a_limit(theirs: Case, cluster: Cluster) -> None:
+    limit = ("sacctmgr", "-i", "modify", "account", "lab", "set")
+    cluster.run(*limit, "MaxSubmitJobs=1")
+    try:
+        theirs.sweep(("type_a", "type_b"))
+        give_to_user(theirs)
+        done = theirs.submit(code=2)
+        assert "AssocMaxSubmitJobLimit" in done.stderr
+        assert "Set submitted under [slurm]" in done.stderr
+        assert "submitted 1 job" in done.stderr  # and that one goes on
+        wait(lambda: theirs.status()["states"] == {"done": 1, "waiting": 1}, 60)
+        wait(lambda: not cluster.squeue(), 20)
+        theirs.do("resume", theirs.run, "--wait")
+        assert theirs.status()["states"] == {"done": 2}
+    finally:
+        cluster.run(*limit, "MaxSubmitJobs=-1")
+
+
+def python_for_all() -> str:
     """Return an interpreter that any user can read, with litesweep."""
     check = ["runuser", "-u", USER, "--", sys.executable, "-c", "import jobs.cluster.submissions"]
     if subprocess.run(check, capture_output=True, check=False, cwd="/").returncode == 0:
@@ -220,22 +240,6 @@ def test_what_sbatch_refuses(
     case.site()
     case.submit("--wait")
     case.complete()
-
-
-def test_what_is_over_a_limit(case: Case, cluster: Cluster) -> None:
-    limit = ("sacctmgr", "-i", "modify", "account", "lab", "set")
-    cluster.run(*limit, "MaxSubmitJobs=1")
-    try:
-        case.sweep(("type_a", "type_b"))
-        done = case.submit(code=2)
-        assert "AssocMaxSubmitJobLimit" in done.stderr
-        assert "Set submitted under [slurm]" in done.stderr
-        assert "submitted 1 job" in done.stderr  # and that one goes on
-        wait(lambda: case.status()["states"] == {"done": 1, "waiting": 1}, 60)
-        case.do("resume", case.run, "--wait")
-        assert case.status()["states"] == {"done": 2}
-    finally:
-        cluster.run(*limit, "MaxSubmitJobs=-1")
 
 
 def test_cancel_and_resume(case: Case) -> None:

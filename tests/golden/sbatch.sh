@@ -15,11 +15,12 @@
 #SBATCH --output=/shared/run/logs/slurm/%A_%a_0_log.out
 #SBATCH --partition=batch
 #SBATCH --reservation='bench day'
-#SBATCH --signal=USR2@30
+#SBATCH --signal=B:USR2@10
 #SBATCH --time=25
 #SBATCH --wckey=submitit
 
 # setup
+trap "" USR2
 unset PYTHONPATH PYTHONHOME
 module load apptainer
 if [ ! -r /shared/images/tflite.sif ]; then
@@ -33,4 +34,4 @@ fi
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output /shared/run/logs/slurm/%A_%a_%t_log.out --error /shared/run/logs/slurm/%A_%a_%t_log.err --mpi=pmi2 --kill-on-bad-exit=1 --cpus-per-task=2 --cpu-bind=cores sh -c 'trap "" USR2 CONT; exec "$0" "$@"' apptainer -q exec --sharens --bind /shared/run --bind /shared/store /shared/images/tflite.sif python3 -u -m submitit.core._submit /shared/run/logs/slurm
+srun --unbuffered --output /shared/run/logs/slurm/%A_%a_%t_log.out --error /shared/run/logs/slurm/%A_%a_%t_log.err --mpi=pmi2 --kill-on-bad-exit=1 --cpus-per-task=2 --cpu-bind=cores apptainer -q exec --sharens --bind /shared/run --bind /shared/store /shared/images/tflite.sif python3 -u -m submitit.core._submit /shared/run/logs/slurm
