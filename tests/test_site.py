@@ -57,6 +57,11 @@ def test_the_example_is_a_site_with_an_image_for_each_architecture() -> None:
         ('"pmi2"', '"none"', "nodes = 2 needs MPI"),
         ('"batch"', '"batch\\n#SBATCH --evil"', "must be one line"),
         ("[mpi]", '[build]\nimage = "b.sif"\ncpu_type = "type_b"\n[mpi]', "Did you mean 'type_a'?"),
+        (
+            'runtime = "apptainer"\nimage = "images/tflite.sif"',
+            'runtime = "none"\n[build]\nimage = "b.sif"\ncpu_type = "type_a"',
+            "[build] image needs a [container] runtime",
+        ),
         ("[mpi]", "[mpi", "is not valid TOML"),
     ],
 )

@@ -147,6 +147,8 @@ class Site(_Table):
                     raise ValueError(
                         f"[container] image is missing, and [cpu_types.{name}] has none"
                     )
+        if self.build and self.container.runtime == "none":
+            raise ValueError("[build] image needs a [container] runtime to run it")
         if self.build and self.build.cpu_type not in self.cpu_types:
             hint = nearest(self.build.cpu_type, self.cpu_types)
             raise ValueError(f"[build] cpu_type: there is no {self.build.cpu_type!r}. {hint}")
