@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from suite.atomic import write_whole
 from suite.cells import LOCAL, Cell
+from suite.errors import UserError
 from suite.results.rows import ArtifactRow, CellRow, Results
 from suite.sweep import Measure
 
@@ -99,8 +100,20 @@ class Plan:
 
     @staticmethod
     def read(path: Path) -> "Plan":
-        """Read a plan that `write` wrote."""
-        return _PLAN.validate_python(json.loads(path.read_text()))
+        """Read a plan that `write` wrote.
+
+        Raises
+        ------
+        UserError
+            If another release wrote it.
+        """
+        try:
+            return _PLAN.validate_python(json.loads(path.read_text()))
+        except ValueError as error:
+            raise UserError(
+                f"The plan {str(path)!r} was written by another release of litesweep.",
+                "Go on with that release, or choose another folder with --out.",
+            ) from error
 
 
 _PLAN = TypeAdapter(Plan)

@@ -19,6 +19,7 @@ from suite import Cell, Measure, Sweep
 from suite.artifacts.build import BuildFailure
 from suite.artifacts.store import Artifact
 from suite.cells import AXES
+from suite.errors import UserError
 from tests.conftest import REPOSITORY, Litesweep
 from tests.rows import an_artifact
 
@@ -96,6 +97,10 @@ def test_a_plan_reads_as_it_was_written(tmp_path: Path, tiny_tflite: Path) -> No
     read = Plan.read(tmp_path / "plan.json")
     assert repr(read) == repr(made)  # NaN is no equal of itself
     assert isinstance(read.artifacts[good], PlannedArtifact)
+
+    (tmp_path / "plan.json").write_text('{"slices": [["c"]]}')
+    with pytest.raises(UserError, match="written by another release"):
+        Plan.read(tmp_path / "plan.json")
 
 
 @pytest.mark.parametrize(
