@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.verdict import Judgement, judge
 from suite.errors import UserError, nearest
 from suite.intervals import median
 from suite.results.read import read_results
 from suite.results.rows import CellRow, Results, TrialRow
+from suite.verdict import Judgement, judge_cells
 
 RESULTS_FILE = "results.h5"
 
@@ -73,13 +73,9 @@ def open_results(path: Path | str) -> xr.Dataset:
     shape = tuple(len(values) for values in axes.values())
     variables = _empty(tuple(axes), shape, len(nodes), rounds)
     artifacts = {row.artifact_key: row for row in results.artifacts}
-    trials = _by_cell(results)
-    precision = float(results.provenance.get("precision", "inf"))
     node_place = {node_id: place for place, node_id in enumerate(nodes)}
-    for cell in results.cells:
+    for cell, judgement in zip(results.cells, judge_cells(results), strict=True):
         place = tuple(axes[axis].index(value) for axis, value in cell.axes.items())
-        measured = trials.get(cell.cell_id, [])
-        judgement = judge(cell, measured, precision)
         _fill_cell(variables, place, cell, judgement)
         if artifact := artifacts.get(cell.artifact_key):
             for name in ARTIFACT_VARIABLES:
@@ -190,13 +186,6 @@ def _node_names(results: Results) -> dict[str, str]:
         twins = sum(name.partition("#")[0] == node.host for name in names.values())
         names[node.node_id] = f"{node.host}#{twins + 1}" if twins else node.host
     return names
-
-
-def _by_cell(results: Results) -> dict[str, list[TrialRow]]:
-    trials: dict[str, list[TrialRow]] = {}
-    for trial in results.trials:
-        trials.setdefault(trial.cell_id, []).append(trial)
-    return trials
 
 
 def _selected(results: Results, axes: dict[str, Any]) -> list[CellRow]:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from analysis.planes import PLANE, planes
 from analysis.speedups import speedup
-from analysis.verdict import REASONS
+from suite.verdict import REASONS
 
 RATIOS: dict[str, dict[str, Any]] = {
     "speedup_threads": {"threads": 1},

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from suite.artifacts.request import ArtifactRequest
-from suite.cells import LOCAL, Cell, expand
+from suite.cells import Cell, expand
 from suite.errors import UserError
 from suite.models.source import resolve_source
+from suite.results.rows import LOCAL
 from suite.sweep import Sweep
 from suite.topology import format_cpu_list, granted_cpus
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from suite.atomic import write_whole
-from suite.cells import LOCAL, Cell
+from suite.cells import Cell
 from suite.errors import UserError
-from suite.results.rows import ArtifactRow, CellRow, Results
+from suite.results.rows import LOCAL, ArtifactRow, CellRow, Results
 from suite.sweep import Measure
 
 

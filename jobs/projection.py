@@ -10,6 +10,7 @@ from suite.cells import Cell
 from suite.sweep import Measure
 from suite.topology import granted_cpus
 from suite.trial.protocol import TrialRequest
+from suite.trial.worker import LEAST_SAMPLES, LEAST_SAMPLES_SLOW
 from suite.warmup import SLOW_NS, window_size
 
 START_S = 0.3
@@ -88,7 +89,6 @@ def trial_seconds(cell: Cell, artifact: Artifact | None) -> float:
     if cell.quantization not in NOT_THREADED:
         latency_s /= cell.threads
     latency_ns = max(1, round(latency_s * 1e9))
-    least = 3 if latency_ns > SLOW_NS else 10
-    sampling_ns = TrialRequest.sampling_ns
-    windows = 3 + window_size(latency_ns) + max(least, sampling_ns / latency_ns)
+    least = LEAST_SAMPLES_SLOW if latency_ns > SLOW_NS else LEAST_SAMPLES
+    windows = 3 + window_size(latency_ns) + max(least, TrialRequest.sampling_ns / latency_ns)
     return START_S + load_s + windows * latency_s

@@ -1,7 +1,6 @@
 """What a job does on its nodes: measure a slice, trial by trial, into journals and a shard."""
 
 import errno
-import hashlib
 import json
 import os
 import platform
@@ -21,6 +20,7 @@ from jobs.provenance import package_versions
 from jobs.run_folder import RunFolder
 from jobs.shares import share_out, standing
 from jobs.world import Alone, MpiWorld, World
+from suite.artifacts.watched import Watched
 from suite.canonical import canonical_json
 from suite.cells import Cell
 from suite.errors import UserError
@@ -109,8 +109,13 @@ def _measure(folder: RunFolder, index: int, world: World) -> None:
 
     cells = [planned[cell_id].cell for cell_id in world.from_first(decide)[node.host]]
     artifacts = {cell.cell_id: plan.artifacts[planned[cell.cell_id].artifact_key] for cell in cells}
-    for artifact in {artifact.path: artifact for artifact in artifacts.values()}.values():
-        _check_sha256(artifact.path, artifact.row.artifact_sha256)
+    watched = {a.path: Watched(a.path, a.row.artifact_sha256) for a in artifacts.values()}
+    for path, file in watched.items():
+        if not file.is_intact():
+            raise UserError(
+                f"The artifact {path} is not the one that was built.",
+                "Delete its folder from the artifact store and run again: it will be built anew.",
+            )
     cpus = pin_order(read_cpus(granted_cpus()))
 
     folder.journal(index, node.host).parent.mkdir(parents=True, exist_ok=True)
@@ -119,15 +124,23 @@ def _measure(folder: RunFolder, index: int, world: World) -> None:
         if not content.nodes or content.nodes[-1] != node:
             journal.append(node)
 
-        def measure(cell: Cell, number: int, order: int) -> TrialRow:
+        def measure(cell: Cell, number: int, order: int, sampling_ns: int) -> TrialRow:
             name = TrialName(plan.run_id, cell.cell_id, node.node_id, number, order)
+            path = artifacts[cell.cell_id].path
             request = TrialRequest(
-                artifact_path=str(artifacts[cell.cell_id].path),
+                artifact_path=str(path),
                 threads=cell.threads,
                 cpus=cpus[: cell.threads],
                 seed=plan.measure.seed,
+                sampling_ns=sampling_ns,
             )
-            trial = run_trial(name, request, plan.measure.trial_timeout)
+            if watched[path].is_intact():
+                trial = run_trial(name, request, plan.measure.trial_timeout)
+            else:
+                said = f"{path} has changed since the job began"
+                trial = name.refused(said, TrialFlag.ARTIFACT_CHANGED)
+            if not watched[path].is_intact():
+                trial = replace(trial, validity=trial.validity | TrialFlag.ARTIFACT_CHANGED)
             trial = replace(trial, validity=trial.validity | flags)
             journal.append(trial)
             return trial
@@ -209,19 +222,6 @@ def _job(slice_: Slice) -> dict[str, str]:
         nodes = os.environ.get("SLURM_JOB_NODELIST", "?")
         said["job_slurm"] = f"{job_id} on {nodes}, {slice_.cpu_type}{image}"
     return said
-
-
-def _check_sha256(path: Path, expected: str) -> None:
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        found = "absent"
-    if found != expected:
-        raise UserError(
-            f"The artifact {path} is not the one that was built ({found}, not {expected}).",
-            "Delete its folder from the artifact store and run again: it will be built anew.",
-        )
 
 
 def _tell(path: Path, progress: Progress) -> None:

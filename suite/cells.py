@@ -11,9 +11,6 @@ from suite.sweep import ModelSpec, Points, Sweep
 AXES = ("model", "quantization", "threads", "cpu_type")
 """The axes, in the order in which the grid is walked."""
 
-LOCAL = "local"
-"""The CPU type that is this machine."""
-
 OwnQuantization = Callable[[str], str]
 
 

@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from suite.allocation import sampling_time_ns
 from suite.cells import Cell
 from suite.results.rows import TrialRow
-from suite.stopping import finished, trials_wanted
+from suite.stopping import finished, imprecision, trials_wanted
 from suite.sweep import Measure
 
-RunTrial = Callable[[Cell, int, int], TrialRow]
-"""Measures a cell, in a round, at a place in its order."""
+RunTrial = Callable[[Cell, int, int, int], TrialRow]
+"""Measures a cell, in a round, at a place in its order, sampling for a time in ns."""
 
 History = dict[str, list[TrialRow]]
 """The trials of each cell so far, by `cell_id`."""
@@ -56,7 +57,7 @@ def run_rounds(
     known = {(trial.cell_id, trial.round): trial for trial in recorded}
     history: History = {cell.cell_id: [] for cell in cells}
     for number in count():
-        active = still_active(cells, history, measure)
+        active = next_round(cells, history, measure)
         if not active:
             return
         left_s = seconds_left(active, history, measure, prior_s)
@@ -75,16 +76,34 @@ def run_rounds(
                         seconds_left=max(0.0, left_s - sum(map(_seconds, this_round))),
                     )
                 )
-                trial = run_trial(cell, number, order)
+                trial = run_trial(cell, number, order, sampling_time_ns(history[cell.cell_id]))
             this_round.append(trial)
         for trial in this_round:
             history[trial.cell_id].append(trial)
 
 
-def still_active(cells: Sequence[Cell], history: History, measure: Measure) -> list[Cell]:
-    """Return the cells that the next round measures: none where all are done, or time is up."""
+def next_round(cells: Sequence[Cell], history: History, measure: Measure) -> list[Cell]:
+    """Return the cells that the next round measures: none where all are done, or time is up.
+
+    Where the budget has no room for all that are not done, it goes to the least resolved of them.
+    The first round is always run: a sweep without a single trial tells nothing.
+    """
     active = [cell for cell in cells if not finished(history[cell.cell_id], measure)]
-    return [] if active and budget_spent(active, history, measure) else active
+    if not any(history.values()):
+        return active
+
+    def need(cell: Cell) -> tuple[float, int]:
+        trials = history[cell.cell_id]
+        return -imprecision(trials, measure), len(trials)
+
+    room_s = measure.budget - _spent_s(history)
+    fitting = set()
+    for cell in sorted(active, key=need):
+        trial_s = _seconds(history[cell.cell_id][-1])
+        if trial_s / 2 <= room_s:  # to overrun by less than to fall short
+            fitting.add(cell.cell_id)
+            room_s -= trial_s
+    return [cell for cell in active if cell.cell_id in fitting]
 
 
 def unfinished(cells: Sequence[Cell], measure: Measure, recorded: Sequence[TrialRow]) -> list[Cell]:
@@ -92,7 +111,7 @@ def unfinished(cells: Sequence[Cell], measure: Measure, recorded: Sequence[Trial
     known = {(trial.cell_id, trial.round): trial for trial in recorded}
     history: History = {cell.cell_id: [] for cell in cells}
     number = 0
-    while active := still_active(cells, history, measure):
+    while active := next_round(cells, history, measure):
         if not all((cell.cell_id, number) in known for cell in active):
             break
         for cell in active:
@@ -120,29 +139,20 @@ def round_order(cells: Sequence[Cell], number: int, seed: int) -> list[Cell]:
     return [shuffled[step] for step in (reversed(steps) if mirrored else steps)]
 
 
-def budget_spent(active: Sequence[Cell], history: History, measure: Measure) -> bool:
-    """Say whether another round would overrun the budget by more than half of that round.
-
-    The first round is always run: a sweep without a single trial tells nothing.
-    """
-    if not any(history.values()):
-        return False
-    spent_s = sum(_seconds(trial) for trials in history.values() for trial in trials)
-    round_s = sum(_seconds(history[cell.cell_id][-1]) for cell in active)
-    return spent_s + round_s / 2 > measure.budget
-
-
 def seconds_left(
     active: Sequence[Cell], history: History, measure: Measure, prior_s: Mapping[str, float]
 ) -> float:
     """Estimate the time until the slice is done, from the trials so far."""
-    spent_s = sum(_seconds(trial) for trials in history.values() for trial in trials)
     wanted_s = 0.0
     for cell in active:
         trials = history[cell.cell_id]
         trial_s = _seconds(trials[-1]) if trials else prior_s.get(cell.cell_id, 1.0)
         wanted_s += trial_s * trials_wanted(trials, measure)
-    return max(0.0, min(wanted_s, measure.budget - spent_s))
+    return max(0.0, min(wanted_s, measure.budget - _spent_s(history)))
+
+
+def _spent_s(history: History) -> float:
+    return sum(_seconds(trial) for trials in history.values() for trial in trials)
 
 
 def _seconds(trial: TrialRow) -> float:

@@ -17,8 +17,7 @@ def finished(trials: Sequence[TrialRow], measure: Measure) -> bool:
     It is done at `max_trials`, or from `min_trials` on once the 95 % interval of its latency is
     within the precision asked for. The outcome of a comparison between cells never enters: that
     would bias the comparison. To look after every round favours trials that happen to lie close
-    together, so that the interval of a cell that stopped early holds the truth somewhat less often
-    than in 95 of 100 runs, most of all where the machine has two speeds.
+    together; the interval allows for that (`suite.intervals.LOOKING`).
     """
     if len(trials) >= measure.max_trials:
         return True
@@ -38,6 +37,14 @@ def trials_wanted(trials: Sequence[TrialRow], measure: Measure) -> int:
         needed = math.ceil(len(ok) * (_half_width(ok) / measure.precision) ** 2)
         least = max(least, needed - len(ok))
     return max(1, min(least, measure.max_trials - len(trials)))
+
+
+def imprecision(trials: Sequence[TrialRow], measure: Measure) -> float:
+    """Return how many times wider a cell's interval is than asked for; infinity without one."""
+    ok = [trial for trial in trials if trial.status == "ok"]
+    if len(ok) < max(2, measure.min_trials):
+        return math.inf
+    return _half_width(ok) / measure.precision
 
 
 def _half_width(trials: Sequence[TrialRow]) -> float:

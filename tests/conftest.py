@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
+from hypothesis import settings
 
 from analysis import open_results
 from suite.results.rows import Results
 from suite.results.write import write_results
 
 REPOSITORY = Path(__file__).parent.parent
+
+# Nothing asserts on time: machines are shared.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

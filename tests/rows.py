@@ -85,7 +85,7 @@ integers = {"i4": st.integers(-(2**31), 2**31 - 1), "i8": st.integers(-(2**63), 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 columns: dict[str, st.SearchStrategy[Any]] = {
     **integers,
-    "u4": st.integers(0, 2 ** len(TrialFlag) - 1),
+    "u4": st.integers(0, 2 * max(TrialFlag) - 1),
     "f8": st.floats(),
     "str": text,
 }

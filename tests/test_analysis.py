@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from analysis import open_results, samples, speedup
-from analysis.verdict import OF_NOISE, REASONS, judge
 from suite.errors import UserError
-from suite.results.rows import Results, TrialFlag
+from suite.results.rows import CellFlag, Results, TrialFlag
 from suite.results.write import write_results
+from suite.verdict import OF_NOISE, REASONS, judge
 from tests.conftest import Opened
 from tests.rows import POINT, a_cell, a_node, a_run, a_trial, an_artifact, some_results
 
@@ -183,8 +183,7 @@ def test_noise_in_one_trial_is_not_the_cells_but_a_fault_is(flag: TrialFlag) -> 
 
 
 def test_every_reason_is_explained() -> None:
-    of_cells = {"missing", "failed_trials", "output_differs", "few_trials", "unresolved"}
-    assert set(REASONS) == of_cells | {str(flag.name).lower() for flag in TrialFlag}
+    assert set(REASONS) == {str(flag.name).lower() for flag in (*TrialFlag, *CellFlag)}
 
 
 # Samples

@@ -8,7 +8,7 @@ import pytest
 from jobs.cluster.site import Build, Container, CpuType, Mpi, Slurm
 from suite.quantizations import RECIPES
 from suite.results.normal import KINDS
-from suite.results.rows import Column, TrialFlag
+from suite.results.rows import CellFlag, Column, TrialFlag
 from suite.sweep import Axes, Measure, ModelSpec, Sweep
 from tests.conftest import REPOSITORY
 
@@ -53,5 +53,5 @@ def test_every_variable_of_a_result_is_documented() -> None:
                     name
                 )
                 assert kind.long_name in text, name
-    for flag in TrialFlag:
+    for flag in (*TrialFlag, *CellFlag):
         assert f"`{str(flag.name).lower()}`" in text

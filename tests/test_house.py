@@ -40,8 +40,8 @@ def may_import(module: Path, name: str) -> bool:
         case ("suite", *_):
             return not within(name, "jobs", "analysis", "submitit", "mpi4py")
         case ("analysis", *_):
-            results = ("suite.results", "suite.intervals", "suite.errors", "suite.lazy")
-            return within(name, *results) or not within(name, "suite", "jobs")
+            pure = ("suite.intervals", "suite.verdict", "suite.errors", "suite.lazy")
+            return within(name, "suite.results", *pure) or not within(name, "suite", "jobs")
         case ("jobs", "cli.py"):
             return True
         case _:

@@ -41,7 +41,7 @@ class Machine:
         self.trials: list[TrialRow] = []
         self.told: list[Progress] = []
 
-    def measure(self, cell: Cell, number: int, order: int) -> TrialRow:
+    def measure(self, cell: Cell, number: int, order: int, sampling_ns: int) -> TrialRow:
         script = self.latencies.get(cell.cell_id, [1e6])
         taken = trial(cell.cell_id, number, script[number % len(script)])
         self.trials.append(taken)

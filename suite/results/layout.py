@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntFlag
 from typing import Any
 
 import h5py
@@ -11,10 +12,22 @@ import numpy.typing as npt
 
 from suite.canonical import canonical_json
 from suite.results.normal import DIMENSIONS, KINDS, Kind, id_of, read_only, results_of, rows_of
-from suite.results.rows import FILL_INDEX, Column, Expanded, IndexOf, Ragged, Results
+from suite.results.rows import (
+    FILL_INDEX,
+    CellFlag,
+    Column,
+    Expanded,
+    IndexOf,
+    Ragged,
+    Results,
+    TrialFlag,
+)
+from suite.verdict import judge_cells
 
 Array = npt.NDArray[Any]
 Attributes = Mapping[str, str | Array]
+
+CELL_VALIDITY = "cell_validity"
 
 
 @dataclass(frozen=True)
@@ -34,7 +47,8 @@ def variables_of(results: Results) -> list[Variable]:
         dimension: {"": FILL_INDEX} | {id_of(row): n for n, row in enumerate(rows[dimension])}
         for dimension in rows
     }
-    return [
+    verdicts = _verdicts(results)  # before all samples are copied: it takes memory too
+    variables = [
         variable
         for dimension, row_type in DIMENSIONS.items()
         for name, kind in KINDS[row_type].items()
@@ -42,6 +56,15 @@ def variables_of(results: Results) -> list[Variable]:
             name, kind, dimension, [getattr(row, name) for row in rows[dimension]], numbers
         )
     ]
+    return [*variables, verdicts]
+
+
+def _verdicts(results: Results) -> Variable:
+    """Lay out what follows from the rows, and is written for those who read without us."""
+    bits = np.array([cell.validity for cell in judge_cells(results)], "u4")
+    about = "reasons not to trust the cell, as bits; 0 is valid"
+    attributes = {"long_name": about, **_bits(*TrialFlag, *CellFlag)}
+    return Variable(CELL_VALIDITY, "cell", bits, attributes)
 
 
 def _lay_out(
@@ -78,10 +101,14 @@ def _attributes(column: Column) -> Attributes:
     attributes: dict[str, str | Array] = {"long_name": column.long_name}
     if column.units:
         attributes["units"] = column.units
-    if column.flags:
-        attributes["flag_masks"] = np.array([flag.value for flag in column.flags], column.dtype)
-        attributes["flag_meanings"] = " ".join(str(flag.name).lower() for flag in column.flags)
-    return attributes
+    return {**attributes, **(_bits(*column.flags) if column.flags else {})}
+
+
+def _bits(*flags: IntFlag) -> Attributes:
+    return {
+        "flag_masks": np.array([flag.value for flag in flags], "u4"),
+        "flag_meanings": " ".join(str(flag.name).lower() for flag in flags),
+    }
 
 
 def results_in(

@@ -17,6 +17,9 @@ SCHEMA_VERSION = "1.0"
 FILL_INDEX = -1
 """Stands for 'none' in index variables."""
 
+LOCAL = "local"
+"""The value of the axis `cpu_type` that stands for one machine, whichever it is."""
+
 
 class TrialFlag(IntFlag):
     """Reasons not to trust a trial; a bit keeps its meaning for ever."""
@@ -28,10 +31,21 @@ class TrialFlag(IntFlag):
     CLOCK_COARSE = 1 << 4  # a sample is less than 1000 times the clock's overhead or resolution
     OUTPUT_NOT_FINITE = 1 << 5
     CPU_TYPE_MISMATCH = 1 << 6  # ran on another microarchitecture than the one it was sent to
+    DELEGATE_MISSING = 1 << 8  # XNNPACK took none of the operators
+    ARTIFACT_CHANGED = 1 << 10  # the .tflite file was not the one that was built
 
-    def reasons(self) -> list[str]:
-        """Return the names of the flags that are set, in lower case."""
-        return [str(flag.name).lower() for flag in TrialFlag if flag in self]
+
+class CellFlag(IntFlag):
+    """Reasons not to trust a cell beside those of its trials, whose bits it leaves free."""
+
+    MISSING = 1 << 16  # no trial yet
+    FAILED_TRIALS = 1 << 17
+    OUTPUT_DIFFERS = 1 << 18
+    FEW_TRIALS = 1 << 19
+    UNRESOLVED = 1 << 20
+    SINGLE_NODE = 1 << 21
+    DRIFTING = 1 << 22
+    REPLICATE_COPIED = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -210,6 +224,8 @@ class TrialRow:
     output_digest: Annotated[str, Column("str", "SHA-256 of the outputs for the seeded inputs")] = (
         ""
     )
+    operators_run: Annotated[int, Column("i4", "operators of the graph", "1")] = 0
+    operators_delegated: Annotated[int, Column("i4", "of these, those that XNNPACK took", "1")] = 0
     validity: Annotated[
         int, Column("u4", "reasons not to trust the trial, as bits; 0 is valid", flags=TrialFlag)
     ] = 0

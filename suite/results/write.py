@@ -8,10 +8,18 @@ import h5py
 
 from suite.atomic import whole_file
 from suite.errors import UserError
-from suite.results.layout import Array, Attributes, content_digest, fixed_length, variables_of
+from suite.results.layout import (
+    CELL_VALIDITY,
+    Array,
+    Attributes,
+    content_digest,
+    fixed_length,
+    variables_of,
+)
 from suite.results.normal import axes_of, in_order
 from suite.results.rows import SCHEMA_VERSION, Results
 from suite.results.seal import seal_of
+from suite.verdict import judge_run, reasons
 
 TITLE = "Deep-learning inference on CPUs, measured by litesweep"
 PROVENANCE = "provenance"  # the group's name
@@ -61,6 +69,7 @@ def _fill(image: io.BytesIO, results: Results) -> None:
         "schema_version": SCHEMA_VERSION,
         "axes": " ".join(axes),
         "content_digest": content_digest(arrays, axes, results.provenance),
+        "verdict": " ".join(reasons(judge_run(arrays[CELL_VALIDITY].tolist()))) or "valid",
     }
     with _new_file(image) as file:
         _describe(file, attributes)

@@ -40,6 +40,11 @@ class TrialName:
         """Hash of all that names the trial; its place in the round is a finding, not a name."""
         return digest([self.run_id, self.cell_id, self.node_id, self.round, self.attempt], 16)
 
+    def refused(self, error: str, flag: TrialFlag) -> TrialRow:
+        """Return the row of a trial that was not even started, and why."""
+        validity = int(TrialFlag.FAILED | flag)
+        return replace(self.row(time.time_ns()), status="failed", error=error, validity=validity)
+
     def row(self, start_unix_ns: int) -> TrialRow:
         """Return the row of the trial as it starts."""
         return TrialRow(
@@ -172,4 +177,6 @@ def judge(request: TrialRequest, answer: TrialAnswer, row: TrialRow) -> TrialFla
         flags |= TrialFlag.CLOCK_COARSE
     if not answer.output_finite:
         flags |= TrialFlag.OUTPUT_NOT_FINITE
+    if answer.operators_run and not answer.operators_delegated:
+        flags |= TrialFlag.DELEGATE_MISSING
     return flags

@@ -47,4 +47,6 @@ class TrialAnswer:
     clock_overhead_ns: float
     output_digest: str
     output_finite: bool
+    operators_run: int
+    operators_delegated: int
     samples: int

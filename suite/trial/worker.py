@@ -19,6 +19,7 @@ from time import perf_counter_ns, process_time_ns
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from suite.process import die_with_parent
+from suite.trial.delegation import count_delegated
 from suite.trial.protocol import SAMPLE_BYTES, TrialAnswer, TrialRequest
 from suite.warmup import SLOW_NS, window_size, windows_agree
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 CLOCK_READINGS = 2000
 CLOCK_RATIO = 1000
 """A sample lasts at least this many times the clock's overhead and resolution."""
-LEAST_SAMPLES = 10
+LEAST_SAMPLES = 5
 LEAST_SAMPLES_SLOW = 3
 LEAST_WINDOWS = 4
 """Windows that the warm-up may take whatever its cap in time."""
@@ -95,6 +96,8 @@ def measure(request: TrialRequest) -> "tuple[TrialAnswer, array[int]]":
     end = Mark.here(sampler.taken)
 
     output_digest, output_finite = read_outputs(interpreter)
+    peak_bytes = peak_rss_bytes()
+    operators, delegated = count_delegated(interpreter._get_ops_details())
     answer = TrialAnswer(
         import_ns=imported - begin,
         load_ns=loaded - imported,
@@ -110,11 +113,13 @@ def measure(request: TrialRequest) -> "tuple[TrialAnswer, array[int]]":
         involuntary_switches=end.usage.ru_nivcsw - cut.usage.ru_nivcsw,
         minor_faults=end.usage.ru_minflt - cut.usage.ru_minflt,
         major_faults=end.usage.ru_majflt - cut.usage.ru_majflt,
-        peak_rss_bytes=peak_rss_bytes(),
+        peak_rss_bytes=peak_bytes,
         clock_resolution_ns=clock_resolution_ns,
         clock_overhead_ns=clock_overhead_ns,
         output_digest=output_digest,
         output_finite=output_finite,
+        operators_run=operators,
+        operators_delegated=delegated,
         samples=sampler.taken,
     )
     return answer, sampler.samples[: sampler.taken]

@@ -1,0 +1,168 @@
+"""Whether a number is to be trusted, and if not, why: verdicts on cells and runs.
+
+Those on single trials are taken where they are measured, in `suite.trial.launch`.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntFlag
+from functools import reduce
+from itertools import groupby
+from operator import attrgetter, or_
+from typing import Literal
+
+import numpy as np
+
+from suite.intervals import LEAST_TRIALS, relative_half_width
+from suite.results.rows import LOCAL, CellFlag, CellRow, Results, TrialFlag, TrialRow
+
+OF_NOISE = TrialFlag.NO_STEADY_STATE | TrialFlag.THREADS_NOT_USED | TrialFlag.CLOCK_COARSE
+"""Flags that a disturbance can raise in a trial or two of a good cell; any other counts at once."""
+SHARE_OF_TRIALS = 0.25
+"""A flag of noise is the cell's when more than this share of its trials has it."""
+TREND_Z = 2.576
+"""Two-sided 1 % of a normal distribution: how sure a drift must be to be called one."""
+LEAST_COPIED_SAMPLES = 5
+"""Two trials of so many different samples do not agree in every nanosecond by chance."""
+MOST_COMPARED = 1000
+
+REASONS = {
+    "failed": "no trial ran to its end",
+    "missing": "not measured yet",
+    "no_steady_state": "no steady state: latencies still drifted when the warm-up reached its cap",
+    "affinity_mismatch": "affinity mismatch: ran on other CPUs than it was to be pinned to",
+    "threads_not_used": "threads not used: fewer threads worked than were asked for",
+    "clock_coarse": "clock coarse: samples are too short for the clock",
+    "output_not_finite": "output not finite: NaN or infinity among the outputs",
+    "cpu_type_mismatch": "CPU type mismatch: measured on another microarchitecture than expected",
+    "delegate_missing": "delegate missing: XNNPACK took none of the model's operators",
+    "artifact_changed": "artifact changed: the file was not the one that was built and checked",
+    "failed_trials": "failed trials: some trials did not run to their end",
+    "output_differs": "output differs: not all trials computed the same",
+    "few_trials": f"few trials: under {LEAST_TRIALS}, the least for an interval to rely on",
+    "unresolved": "unresolved: the interval is wider than the precision asked for",
+    "single_node": "single node: says nothing of other nodes of this CPU type",
+    "drifting": "drifting: latencies rose or fell over the run by more than the precision",
+    "replicate_copied": "replicate copied: two trials have the same samples to the nanosecond",
+}
+"""What can stand in a verdict, in words."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A cell's status, the trials that count, and the reasons against it."""
+
+    status: Literal["ok", "failed", "missing"]
+    counted: tuple[TrialRow, ...]
+    validity: int
+    """`TrialFlag` and `CellFlag` bits; 0 is valid."""
+    error: str = ""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons by name, in the order of their bits; empty where the cell is valid."""
+        return reasons(self.validity)
+
+
+def reasons(validity: int) -> tuple[str, ...]:
+    """Return the names of the bits that are set."""
+    flags: tuple[IntFlag, ...] = (*TrialFlag, *CellFlag)
+    return tuple(str(flag.name).lower() for flag in flags if flag & validity)
+
+
+def judge_cells(results: Results) -> Iterator[Judgement]:
+    """Judge each cell of `results`, in their order."""
+    trials: dict[str, list[TrialRow]] = {}
+    for trial in results.trials:
+        trials.setdefault(trial.cell_id, []).append(trial)
+    precision = float(results.provenance.get("precision", "inf"))
+    for cell in results.cells:
+        yield judge(cell, trials.get(cell.cell_id, []), precision)
+
+
+def judge_run(cells: Sequence[int]) -> int:
+    """Return the validity of a run: every reason that one of its cells has."""
+    return reduce(or_, cells, 0)
+
+
+def judge(cell: CellRow, trials: Sequence[TrialRow], precision: float) -> Judgement:
+    """Judge a cell by its trials.
+
+    Every trial that ran to its end counts, flagged or not: to leave out what looks bad would bias
+    the estimate. What is flagged is said.
+
+    Parameters
+    ----------
+    precision
+        Relative half-width of the 95 % interval that the run asked for.
+    """
+    if cell.build_error:
+        return Judgement("failed", (), int(TrialFlag.FAILED), cell.build_error)
+    if not trials:
+        return Judgement("missing", (), int(CellFlag.MISSING))
+    # A trial may end well with nothing left after its warm-up: then it says nothing.
+    counted = tuple(t for t in trials if t.status == "ok" and t.median_ns > 0)
+    if not counted:
+        changed = TrialFlag.ARTIFACT_CHANGED & trials[-1].validity
+        return Judgement("failed", (), int(TrialFlag.FAILED | changed), trials[-1].error)
+    found = {
+        CellFlag.FAILED_TRIALS: len(counted) < len(trials),
+        CellFlag.OUTPUT_DIFFERS: len({trial.output_digest for trial in counted}) > 1,
+        CellFlag.FEW_TRIALS: len(counted) < LEAST_TRIALS,
+        # Not the other way round: without an interval nothing is resolved.
+        CellFlag.UNRESOLVED: not relative_half_width([t.median_ns for t in counted]) <= precision,
+        CellFlag.SINGLE_NODE: cell.axes.get("cpu_type", LOCAL) != LOCAL
+        and len({trial.node_id for trial in counted}) == 1,
+        CellFlag.DRIFTING: _drifts(counted, precision),
+        CellFlag.REPLICATE_COPIED: _has_copies(counted),
+    }
+    deserved = reduce(or_, (flag for flag, holds in found.items() if holds), CellFlag(0))
+    error = next((trial.error for trial in trials if trial.status != "ok"), "")
+    return Judgement("ok", counted, int(_of_trials(counted)) | int(deserved), error)
+
+
+def _of_trials(trials: Sequence[TrialRow]) -> TrialFlag:
+    """Return the flags of trials that the cell as a whole deserves."""
+    deserved = TrialFlag(0)
+    for flag in TrialFlag:
+        share = np.mean([flag in TrialFlag(trial.validity) for trial in trials])
+        if share > (SHARE_OF_TRIALS if flag in OF_NOISE else 0):
+            deserved |= flag
+    return deserved
+
+
+def _drifts(trials: Sequence[TrialRow], precision: float) -> bool:
+    """Say whether the latencies of one of the nodes have a trend that matters."""
+    in_time = sorted(trials, key=attrgetter("node_id", "start_unix_ns", "round"))
+    return any(
+        has_trend([trial.median_ns for trial in of_node], precision)
+        for _, of_node in groupby(in_time, key=attrgetter("node_id"))
+    )
+
+
+def has_trend(medians_ns: Sequence[float], least_change: float) -> bool:
+    """Say whether values in the order of time rise or fall, surely and by more than a share.
+
+    Surely: by the test of Mann (Econometrica 13, 1945) and Kendall at 1 %. By more than
+    `least_change`: from the median of the first third to that of the last.
+    """
+    n = len(medians_ns)
+    if n < LEAST_TRIALS:
+        return False
+    logs = np.log(medians_ns)
+    score = int(np.sign(logs[None, :] - logs[:, None])[np.triu_indices(n, 1)].sum())
+    deviation = math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    third = n // 3
+    change = abs(float(np.median(logs[-third:]) - np.median(logs[:third])))
+    return abs(score) - 1 > TREND_Z * deviation and change > least_change
+
+
+def _has_copies(trials: Sequence[TrialRow]) -> bool:
+    long = [
+        hashlib.sha256(np.ascontiguousarray(trial.latency_ns).data).digest()
+        for trial in trials
+        if len({*trial.latency_ns[:MOST_COMPARED].tolist()}) >= LEAST_COPIED_SAMPLES
+    ]
+    return len({*long}) < len(long)
