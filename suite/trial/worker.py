@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CLOCK_READINGS = 2000
 CLOCK_RATIO = 1000
 """A sample lasts at least this many times the clock's overhead and resolution."""
+MOST_LOOPED_NS = 100_000_000
+"""No sample is stretched further by repeating invocations: a clock that needs more is coarse."""
 LEAST_SAMPLES = 5
 LEAST_SAMPLES_SLOW = 3
 LEAST_WINDOWS = 4
@@ -88,7 +90,8 @@ def measure(request: TrialRequest) -> "tuple[TrialAnswer, array[int]]":
     gc.disable()
     first_invocation_ns = _timed(interpreter.invoke)
 
-    shortest_sample_ns = CLOCK_RATIO * max(clock_overhead_ns, clock_resolution_ns)
+    coarsest_ns = max(clock_overhead_ns, clock_resolution_ns)
+    shortest_sample_ns = min(CLOCK_RATIO * coarsest_ns, MOST_LOOPED_NS)
     sampler = Sampler(interpreter.invoke, shortest_sample_ns, request.max_samples)
     cut, steady = warm_up(sampler, request.warmup_cap_ns)
     while sampler.wants_more(cut.taken, perf_counter_ns() - cut.wall_ns, request.sampling_ns):
@@ -133,7 +136,7 @@ class Sampler:
         probes = [_timed(invoke), _timed(invoke)]
         while sum(probes) < PROBING_NS and len(probes) < most // 4:
             probes.append(_timed(invoke))  # a quick model is far quicker once it is warm
-        latency_ns = max(1, min(probes))
+        latency_ns = max(1, min(probes) or sum(probes) // len(probes))  # 0: a coarse clock
         self.inner_loops = max(1, min(1_000_000, math.ceil(shortest_sample_ns / latency_ns)))
         self.slow = latency_ns > SLOW_NS
         self.window = window_size(latency_ns * self.inner_loops)
