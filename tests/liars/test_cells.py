@@ -28,7 +28,7 @@ def honest(tiny_tflite: Path) -> list[TrialRow]:
 
 def test_a_drifting_node(tiny_tflite: Path, honest: list[TrialRow]) -> None:
     drifting = [
-        measured(tiny_tflite, takes(f"3_000_000 * {1.25**turn}"), turn=turn)
+        measured(tiny_tflite, takes(f"20_000_000 * {1.25**turn}"), turn=turn)
         for turn in range(ROUNDS)
     ]
     assert "drifting" in verdict(drifting)
@@ -36,7 +36,7 @@ def test_a_drifting_node(tiny_tflite: Path, honest: list[TrialRow]) -> None:
 
 
 def test_a_replicate_that_is_a_copy_of_another(honest: list[TrialRow]) -> None:
-    copied = [*honest[:-1], replace(honest[-1], latency_ns=honest[2].latency_ns)]
+    copied = [*honest[:-1], replace(honest[2], trial_id="copy", round=ROUNDS)]
     assert "replicate_copied" in verdict(copied)
     assert "replicate_copied" not in verdict(honest)
 
