@@ -102,6 +102,22 @@ def test_the_budget_ends_between_rounds_and_never_before_the_first() -> None:
     assert set(machine.counts().values()) == {3}
 
 
+def test_what_is_left_of_the_budget_goes_to_the_least_resolved() -> None:
+    noisy = {"cell1": [1e6, 1.1e6], "cell2": [1e6, 1.6e6], "cell3": [1e6, 1.3e6]}
+    machine = Machine(noisy)
+    machine.run(CELLS[:4], Measure(budget=6 * 4 + 2.0))
+    # Six rounds of all; the quiet cell is done; there is time for two trials more.
+    assert machine.counts() == {"cell1": 6, "cell2": 7, "cell3": 7, "cell4": 6}
+
+
+@given(st.floats(0.5, 60), st.integers(0, 3))
+def test_a_budget_is_overrun_by_half_a_trial_at_most(budget: float, seed: int) -> None:
+    machine = Machine({"cell1": [1e6, 2e6], "cell3": [1e6, 1.5e6]})
+    machine.run(CELLS[:4], Measure(budget=budget, seed=seed))
+    taken = sum(machine.counts().values())
+    assert taken <= max(4, budget + 0.5)
+
+
 @given(st.integers(0, 30), st.integers(0, 3))
 def test_a_slice_taken_up_again_does_what_it_would_have_done(cut: int, seed: int) -> None:
     script = {"cell1": [1e6, 1.5e6, 1.2e6], "cell3": [0], "cell4": [1e6, 1.04e6]}
