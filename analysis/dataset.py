@@ -26,6 +26,8 @@ TRIAL_VARIABLES = {
 }
 """What is taken over for each trial as it stands, with its unit."""
 
+DELEGATION = ("operators_run", "operators_delegated")
+
 ARTIFACT_VARIABLES = {
     "artifact_bytes": "byte",
     "artifact_compressed_bytes": "byte",
@@ -54,7 +56,9 @@ def open_results(path: Path | str) -> xr.Dataset:
         medians and its 95 % interval, see `suite.intervals.median`), `trials` (how many entered),
         `status` ("ok", "failed", "missing"; "" where the sweep has no such cell), `verdict`
         (reasons not to trust it, separated by blanks; empty is valid), `error`, `cell_id`,
-        `peak_rss_bytes` (the largest of any trial), and the artifact's size and error.
+        `peak_rss_bytes` (the largest of any trial), `operators_run` and `operators_delegated` (to
+        XNNPACK; the least of any trial), `output_digest` (of the outputs for the seeded inputs;
+        empty where trials differ), and the artifact's size and error.
 
         Over the axes, `node` and `trial`: `trial_median_ns` and what else is known of a trial;
         NaN where there is none.
@@ -233,7 +237,9 @@ def _empty(
         "verdict": text(),
         "error": text(),
         "cell_id": text(),
+        "output_digest": text(),
         "peak_rss_bytes": numbers("byte"),
+        **{name: numbers("1") for name in DELEGATION},
         **{name: numbers(units) for name, units in ARTIFACT_VARIABLES.items()},
         "trial_median_ns": by_trial("ns"),
         "trial_peak_rss_bytes": by_trial("byte"),
@@ -244,6 +250,7 @@ def _empty(
 def _fill_cell(
     variables: dict[str, xr.Variable], place: tuple[int, ...], cell: CellRow, judgement: Judgement
 ) -> None:
+    digests = {trial.output_digest for trial in judgement.counted}
     estimate = median([trial.median_ns for trial in judgement.counted] or [np.nan])
     found = {
         "median_ns": estimate.estimate,
@@ -254,7 +261,12 @@ def _fill_cell(
         "verdict": " ".join(judgement.reasons),
         "error": judgement.error,
         "cell_id": cell.cell_id,
+        "output_digest": digests.pop() if len(digests) == 1 else "",
         "peak_rss_bytes": max((t.peak_rss_bytes for t in judgement.counted), default=np.nan),
+        **{
+            name: min((getattr(t, name) for t in judgement.counted), default=np.nan)
+            for name in DELEGATION
+        },
     }
     for name, value in found.items():
         variables[name].values[place] = value

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import math
 from collections.abc import Iterator
 from string import ascii_lowercase
@@ -27,7 +28,10 @@ FIRST = (
     *("cell_id", "median_ns", "ci_low_ns", "ci_high_ns", "trials"),
     *("artifact_bytes", "peak_rss_bytes", "status"),
 )
-WHOLE = ("artifact_bytes", "artifact_compressed_bytes", "peak_rss_bytes", "trials")
+WHOLE = (
+    *("artifact_bytes", "artifact_compressed_bytes", "peak_rss_bytes", "trials"),
+    *("operators_run", "operators_delegated"),
+)
 
 Record = dict[str, Any]
 
@@ -117,9 +121,25 @@ def to_rich_table(results: xr.Dataset) -> RenderableType:
         Text(results.attrs.get("name", ""), style="bold"),
         *(_section(title, section, letters) for title, section in sections),
         Text(f"\n{EXPLANATION}", style="dim"),
+        *(Text(line) for line in _summary(records)),
         *(Text(f"{letter}  {REASONS[name]}", style="yellow") for name, letter in letters.items()),
         *(Text(line, style="red") for section in sections for line in _errors(*section)),
     )
+
+
+def _summary(records: list[Record]) -> Iterator[str]:
+    """Yield what is to be said of the run as a whole."""
+    measured = [record for record in records if _measured(record)]
+    valid = sum(not record["verdict"] for record in measured)
+    yield f"{valid} of {len(records)} cells valid"
+    digests: dict[tuple[str, ...], set[str]] = {}
+    for record in measured:
+        axes = itertools.takewhile(lambda key: key != "cell_id", record)
+        point = tuple(str(record[axis]) for axis in axes if axis != "cpu_type")
+        digests.setdefault(point, set()).add(record["output_digest"])
+    differing = [" ".join(point) for point, found in digests.items() if len(found) > 1]
+    if differing:
+        yield f"other outputs on one CPU type than on another: {', '.join(differing)}"
 
 
 def _section(title: str, records: list[Record], letters: dict[str, str]) -> RenderableType:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ CONTRACT = [
 """What programs rely on."""
 MORE = [
     *("throughput_per_s", "artifact_compressed_bytes"),
+    *("operators_run", "operators_delegated", "output_digest"),
     *("error_rel_l2", "error_max_abs", "error_cosine", "top1_agreement"),
     *(f"speedup_{of}{end}" for of in ("threads", "float32") for end in ("", "_low", "_high")),
 ]
@@ -210,3 +212,18 @@ def test_markdown_is_a_table(opened: Opened) -> None:
     assert head.startswith("| quantization | threads | latency | ± % |")
     assert rows[1].endswith("| no steady state |")
     assert [row.split(" | ")[2] for row in rows] == ["60.0 ms", "6.00 ms", "failed", "missing"]
+
+
+def test_the_run_is_summed_up(opened: Opened) -> None:
+    text = printed(opened(a_mixed_run()))
+    assert "1 of 4 cells valid" in text
+    assert "other outputs" not in text
+
+
+def test_outputs_that_differ_between_cpu_types_are_told(opened: Opened) -> None:
+    measured = [({"cpu_type": cpu_type}, STEADY) for cpu_type in ("skylake", "zen4")]
+    run = a_run(*measured)
+    others = [replace(t, output_digest=t.cell_id) for t in run.trials]
+    assert "other outputs" not in printed(opened(run))
+    differing = printed(opened(replace(run, trials=tuple(others))))
+    assert "other outputs on one CPU type than on another: resnet50 float32 1" in differing
