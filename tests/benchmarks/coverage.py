@@ -114,6 +114,11 @@ def pyperf(logs: Floats) -> Stopped:
     return _t(logs[..., :3], 20)
 
 
+def google_benchmark(logs: Floats) -> Stopped:
+    """Return t intervals over ten repetitions in one process, each the mean of its invocations."""
+    return _t(logs[:, :1].reshape(len(logs), 10, -1).mean(-1)[:, None], 1)
+
+
 def criterion(logs: Floats) -> Stopped:
     """Return bootstrap intervals of the mean over the invocations of one process."""
     rng = np.random.default_rng(0)
@@ -144,6 +149,7 @@ METHODS: dict[str, tuple[Callable[[Floats], Stopped], Location]] = {
     "t, same rule": (t_with_our_rule, np.median),
     "pooled": (pooled, np.mean),
     "pyperf": (pyperf, np.mean),
+    "google-benchmark": (google_benchmark, np.mean),
     "Criterion": (criterion, np.mean),
     "nanobench": (nanobench, np.median),
 }
