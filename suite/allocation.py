@@ -4,7 +4,8 @@ Of two ways to spend a second, more samples in a trial or one more trial, the be
 which of the two varies more, and on what a trial costs before its first sample. Kalibera and Jones,
 ISMM'13 (doi 10.1145/2464157.2464160), section 6: with a cost c to start a trial, the variance p
 between trials and the variance w / t that sampling for a time t leaves in a trial, the time to a
-given precision, (p + w / t) (c + t), is least at t = sqrt(c w / p).
+given precision, (p + w / t) (c + t), is least at t = sqrt(c w / p). No cell needs a trial whose own error
+is far below the precision asked for, so that t goes no further than to a quarter of it.
 """
 
 import math
@@ -21,12 +22,19 @@ PILOT_TRIALS = 3
 LEAST_NS = 100_000_000
 MOST_NS = 2_000_000_000
 """Beyond it a trial tells of the node's moods rather than of the cell."""
+ERROR_SHARE = 0.25
 BLOCKS = 4
 LEAST_BLOCK = 3
 
 
-def sampling_time_ns(trials: Sequence[TrialRow]) -> int:
-    """Return for how long the next trial of a cell is to sample, in ns, by those it has."""
+def sampling_time_ns(trials: Sequence[TrialRow], precision: float) -> int:
+    """Return for how long the next trial of a cell is to sample, in ns, by those it has.
+
+    Parameters
+    ----------
+    precision
+        Relative half-width of the interval that the cell is to have.
+    """
     ok = [trial for trial in trials if trial.status == "ok" and trial.sampling_wall_ns > 0]
     if len(ok) < PILOT_TRIALS:
         return PILOT_NS
@@ -36,10 +44,11 @@ def sampling_time_ns(trials: Sequence[TrialRow]) -> int:
     rate_ns = float(np.mean(rates))
     within = float(np.mean([rate_ns / trial.sampling_wall_ns for trial in ok]))
     between = float(np.var(np.log([trial.median_ns for trial in ok]), ddof=1)) - within
-    if between <= 0:  # trials do not differ beyond what their samples do
-        return MOST_NS if rate_ns > 0 else LEAST_NS
-    start_ns = float(np.median([t.process_wall_ns - t.sampling_wall_ns for t in ok]))
-    return round(min(MOST_NS, max(LEAST_NS, math.sqrt(start_ns * rate_ns / between))))
+    best_ns = rate_ns / (ERROR_SHARE * precision) ** 2
+    if between > 0:  # else trials do not differ beyond what their samples do
+        start_ns = float(np.median([t.process_wall_ns - t.sampling_wall_ns for t in ok]))
+        best_ns = min(best_ns, math.sqrt(start_ns * rate_ns / between))
+    return round(min(MOST_NS, max(LEAST_NS, best_ns)))
 
 
 def _variance_rate_ns(trial: TrialRow) -> float | None:

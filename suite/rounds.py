@@ -76,7 +76,9 @@ def run_rounds(
                         seconds_left=max(0.0, left_s - sum(map(_seconds, this_round))),
                     )
                 )
-                trial = run_trial(cell, number, order, sampling_time_ns(history[cell.cell_id]))
+                trial = run_trial(
+                    cell, number, order, sampling_time_ns(history[cell.cell_id], measure.precision)
+                )
             this_round.append(trial)
         for trial in this_round:
             history[trial.cell_id].append(trial)

@@ -51,7 +51,7 @@ def ours_s(artifact: Artifact, threads: int) -> tuple[float, list[TrialRow]]:
             threads=threads,
             cpus=granted_cpus()[:threads],
             seed=0,
-            sampling_ns=sampling_time_ns(trials),
+            sampling_ns=sampling_time_ns(trials, RULE.precision),
         )
         name = TrialName("bench", "cell", "node", len(trials), 0)
         trials.append(run_trial(name, request, timeout_s=300))
