@@ -4,8 +4,8 @@ Of two ways to spend a second, more samples in a trial or one more trial, the be
 which of the two varies more, and on what a trial costs before its first sample. Kalibera and Jones,
 ISMM'13 (doi 10.1145/2464157.2464160), section 6: with a cost c to start a trial, the variance p
 between trials and the variance w / t that sampling for a time t leaves in a trial, the time to a
-given precision, (p + w / t) (c + t), is least at t = sqrt(c w / p). No cell needs a trial whose own error
-is far below the precision asked for, so that t goes no further than to a quarter of it.
+given precision, (p + w / t) (c + t), is least at t = sqrt(c w / p). A trial's own error need not be
+far below the precision asked for either, so that t goes no further than to a quarter of it.
 """
 
 import math
