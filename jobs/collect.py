@@ -67,6 +67,7 @@ def slice_results(
         nodes=tuple(node for journal in journals for node in journal.nodes),
         trials=tuple(trial for journal in journals for trial in journal.trials),
         provenance={**plan.provenance, **(provenance or {})},
+        states=tuple(state for journal in journals for state in journal.states),
     )
 
 

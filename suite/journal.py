@@ -1,4 +1,4 @@
-r"""A rank's append-only record of its node and of finished trials.
+r"""A rank's append-only record of its node, of finished trials and of the node's state between.
 
 What `Journal.append` has returned from is on the disk, whatever happens next. A record is
 
@@ -23,14 +23,15 @@ import numpy as np
 from suite.atomic import sync
 from suite.errors import UserError
 from suite.results.normal import KINDS, normal
-from suite.results.rows import NodeRow, Ragged, TrialRow
+from suite.results.rows import NodeRow, Ragged, StateRow, TrialRow
 
 MAGIC = b"\x93LSJ\r\n\x1a\x01"
 """As PNG's: no text, and broken by a transfer that takes it for text. The last byte: version."""
 
 _SIZES = struct.Struct("<8sII")
 _CRC = struct.Struct("<I")
-_KIND_NAMES: dict[type[NodeRow | TrialRow], str] = {NodeRow: "node", TrialRow: "trial"}
+JournalRow = NodeRow | TrialRow | StateRow
+_KIND_NAMES: dict[type[JournalRow], str] = {NodeRow: "node", TrialRow: "trial", StateRow: "state"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class JournalContent:
     """Empty where there is no whole record."""
     nodes: tuple[NodeRow, ...]
     trials: tuple[TrialRow, ...]
+    states: tuple[StateRow, ...]
     torn_bytes: int
     """Behind the last whole record: the one that was being written when the writer died."""
     damaged_bytes: int
@@ -90,7 +92,7 @@ class Journal:
                 "Wait for the run that is under way in this folder, or end it.",
             ) from None
 
-    def append(self, row: NodeRow | TrialRow) -> None:
+    def append(self, row: JournalRow) -> None:
         """Record `row`: once this returns, it is on the disk.
 
         Raises
@@ -142,6 +144,7 @@ def read_journal(path: Path) -> JournalContent:
         run_id=records[0].run_id if records else "",
         nodes=tuple(dict.fromkeys(row for row in rows if isinstance(row, NodeRow))),
         trials=tuple(row for row in rows if isinstance(row, TrialRow)),
+        states=tuple(row for row in rows if isinstance(row, StateRow)),
         torn_bytes=len(data) - end,
         damaged_bytes=end - sum(record.end - record.start for record in records),
     )
@@ -157,7 +160,7 @@ class _Record:
     samples: bytes
 
 
-def _encode(row: NodeRow | TrialRow, run_id: str) -> bytes:
+def _encode(row: JournalRow, run_id: str) -> bytes:
     kinds = KINDS[type(row)]
     values = vars(normal(row))
     samples = b"".join(values[n].astype("<u8") for n, k in kinds.items() if isinstance(k, Ragged))
@@ -172,7 +175,7 @@ def _encode(row: NodeRow | TrialRow, run_id: str) -> bytes:
     return b"".join((sizes, _CRC.pack(crc), text, samples))
 
 
-def _decode(record: _Record, path: Path) -> NodeRow | TrialRow | None:
+def _decode(record: _Record, path: Path) -> JournalRow | None:
     row_type: Any = {name: known for known, name in _KIND_NAMES.items()}.get(record.kind)
     if row_type is None:
         return None

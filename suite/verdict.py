@@ -18,7 +18,12 @@ import numpy as np
 from suite.intervals import LEAST_TRIALS, relative_half_width
 from suite.results.rows import LOCAL, CellFlag, CellRow, Results, TrialFlag, TrialRow
 
-OF_NOISE = TrialFlag.NO_STEADY_STATE | TrialFlag.THREADS_NOT_USED | TrialFlag.CLOCK_COARSE
+OF_NOISE = (
+    TrialFlag.NO_STEADY_STATE
+    | TrialFlag.THREADS_NOT_USED
+    | TrialFlag.CLOCK_COARSE
+    | TrialFlag.NOISY_NODE
+)
 """Flags that a disturbance can raise in a trial or two of a good cell; any other counts at once."""
 SHARE_OF_TRIALS = 0.25
 """A flag of noise is the cell's when more than this share of its trials has it."""
@@ -37,7 +42,9 @@ REASONS = {
     "clock_coarse": "clock coarse: samples are too short for the clock",
     "output_not_finite": "output not finite: NaN or infinity among the outputs",
     "cpu_type_mismatch": "CPU type mismatch: measured on another microarchitecture than expected",
+    "quota_throttled": "quota throttled: the cgroup's CPU quota held the process back",
     "delegate_missing": "delegate missing: XNNPACK took none of the model's operators",
+    "noisy_node": "noisy node: others used the CPUs that it was pinned to",
     "artifact_changed": "artifact changed: the file was not the one that was built and checked",
     "failed_trials": "failed trials: some trials did not run to their end",
     "output_differs": "output differs: not all trials computed the same",

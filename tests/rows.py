@@ -6,8 +6,17 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from suite.results.normal import KINDS
-from suite.results.rows import ArtifactRow, CellRow, Column, NodeRow, Results, TrialFlag, TrialRow
+from suite.results.normal import KINDS, rows_of
+from suite.results.rows import (
+    ArtifactRow,
+    CellRow,
+    Column,
+    NodeRow,
+    Results,
+    StateRow,
+    TrialFlag,
+    TrialRow,
+)
 
 PLAIN = {"str": "", "f8": 0.0}
 POINT = {"model": "resnet50", "quantization": "float32", "threads": 1, "cpu_type": "local"}
@@ -47,6 +56,11 @@ def a_trial(trial_id: str = "t0", latency_ns: Any = (30, 10, 11), **values: Any)
     return a_row(TrialRow, **plain | {"trial_id": trial_id, "latency_ns": latency} | values)
 
 
+def a_state(state_id: str = "s0", **values: Any) -> StateRow:
+    """Return a state of the node n0."""
+    return a_row(StateRow, **{"state_id": state_id, "state_node_id": "n0"} | values)
+
+
 def some_trials(count: int = 3) -> tuple[TrialRow, ...]:
     """Return trials of the cell c0, one a round."""
     return tuple(
@@ -55,12 +69,16 @@ def some_trials(count: int = 3) -> tuple[TrialRow, ...]:
 
 
 def some_results(**values: Any) -> Results:
-    """Return a cell with its artifact, a node and three trials; `values` replace any of them."""
+    """Return a cell with its artifact, a node, three trials and the state of the node before them.
+
+    `values` replace any of them.
+    """
     content: dict[str, Any] = {
         "cells": (a_cell(),),
         "artifacts": (an_artifact(),),
         "nodes": (a_node(),),
         "trials": some_trials(),
+        "states": (a_state(),),
         "provenance": {"run_id": "run", "sweep": 'name = "s"\n'},
     }
     return Results(**content | values)
@@ -123,6 +141,10 @@ def results(draw: st.DrawFn) -> Results:
             for n in range(count)
         ),
         provenance=draw(st.dictionaries(st.sampled_from(["run_id", "sweep", "job_id"]), text)),
+        states=tuple(
+            draw(rows(StateRow, state_id=f"s{n}", state_node_id=st.sampled_from(nodes)))
+            for n in range(draw(st.integers(0, 3)) if nodes else 0)
+        ),
     )
 
 
@@ -133,7 +155,7 @@ def identical(a: Results, b: Results) -> bool:
 
 def _spelled(value: Any) -> Any:
     if isinstance(value, Results):
-        lists = [value.cells, value.artifacts, value.nodes, value.trials]
+        lists = rows_of(value).values()
         return [[_spelled(row) for row in rows] for rows in lists], dict(value.provenance)
     row = {name: getattr(value, name) for name in KINDS[type(value)]}
     return {n: v.tobytes() if isinstance(v, np.ndarray) else repr(v) for n, v in row.items()}

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from suite.errors import UserError
 from suite.journal import MAGIC, Journal, JournalContent, read_journal
 from suite.results.normal import normal
-from suite.results.rows import NodeRow, TrialRow
-from tests.rows import a_node, a_trial, rows, some_trials, trials
+from suite.results.rows import NodeRow, StateRow, TrialRow
+from tests.rows import a_node, a_state, a_trial, rows, some_trials, trials
 
-Row = NodeRow | TrialRow
+Row = NodeRow | TrialRow | StateRow
 
 
 @pytest.fixture
@@ -46,14 +46,15 @@ def journal_of(path: Path, *rows: Row, run_id: str = "run") -> bytes:
 
 def spelled(content: JournalContent | list[Row]) -> list[str]:
     """Spell rows to the last bit, for comparison."""
-    rows = content if isinstance(content, list) else [*content.nodes, *content.trials]
+    if isinstance(content, JournalContent):
+        content = [*content.nodes, *content.trials, *content.states]
     return [
         repr({n: v.tobytes() if isinstance(v, np.ndarray) else v for n, v in vars(row).items()})
-        for row in rows
+        for row in content
     ]
 
 
-SMALL: list[Row] = [a_node(), *(a_trial(f"t{n}", np.arange(n) + 7) for n in range(3))]
+SMALL: list[Row] = [a_node(), *(a_trial(f"t{n}", np.arange(n) + 7) for n in range(3)), a_state()]
 
 
 def ends_of(path: Path) -> list[int]:
@@ -61,13 +62,19 @@ def ends_of(path: Path) -> list[int]:
     return [len(journal_of(path, *SMALL[:count])) for count in range(len(SMALL) + 1)]
 
 
-@given(node=rows(NodeRow, node_id="n0"), first=trials("t0"), second=trials("t1"), run_id=st.text())
+@given(
+    node=rows(NodeRow, node_id="n0"),
+    first=trials("t0"),
+    second=trials("t1"),
+    state=rows(StateRow, state_node_id="n0"),
+    run_id=st.text(),
+)
 def test_what_is_appended_is_read(
-    scratch: Path, node: NodeRow, first: TrialRow, second: TrialRow, run_id: str
+    scratch: Path, *, node: NodeRow, first: TrialRow, second: TrialRow, state: StateRow, run_id: str
 ) -> None:
-    journal_of(scratch, node, first, second, run_id=run_id)
+    journal_of(scratch, node, state, first, second, run_id=run_id)
     content = read_journal(scratch)
-    assert spelled(content) == spelled([normal(node), normal(first), normal(second)])
+    assert spelled(content) == spelled([normal(row) for row in (node, first, second, state)])
     assert (content.run_id, content.torn_bytes, content.damaged_bytes) == (run_id, 0, 0)
 
 
@@ -215,7 +222,7 @@ with Journal(Path({str(path)!r}), "run") as journal:
     journal.append(a_trial("later"))
 """
     assert run_python(script) == f"File too large {len(before)}\n"
-    assert spelled(read_journal(path)) == spelled([*SMALL, a_trial("later")])
+    assert spelled(read_journal(path)) == spelled([*SMALL[:-1], a_trial("later"), SMALL[-1]])
 
 
 def test_the_same_journal_gives_the_same_file_in_another_process(path: Path) -> None:
@@ -303,7 +310,7 @@ def test_what_a_later_release_adds_is_ignored(path: Path) -> None:
         framed({"run_id": "run", "kind": "node", "values": values, "more": 1})
         + framed({"run_id": "run", "kind": "weather", "values": {}})
     )
-    assert read_journal(path) == JournalContent("run", (a_node(),), (), 0, 0)
+    assert read_journal(path) == JournalContent("run", (a_node(),), (), (), 0, 0)
 
 
 def test_a_row_that_lacks_a_field_is_refused(path: Path) -> None:

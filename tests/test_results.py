@@ -22,7 +22,7 @@ import suite.results
 from suite.errors import UserError
 from suite.results import seal
 from suite.results.merge import MergeConflictError, merge
-from suite.results.normal import in_order
+from suite.results.normal import in_order, rows_of
 from suite.results.read import read_results
 from suite.results.rows import Results
 from suite.results.write import write_results
@@ -97,10 +97,7 @@ def test_the_order_of_rows_does_not_change_the_file(
 ) -> None:
     folder = tmp_path_factory.getbasetemp()
     shuffled = Results(
-        *(
-            tuple(random.sample(rows, len(rows)))
-            for rows in (content.cells, content.artifacts, content.nodes, content.trials)
-        ),
+        **{f"{d}s": tuple(random.sample(rows, len(rows))) for d, rows in rows_of(content).items()},
         provenance=dict(reversed(content.provenance.items())),
     )
     assert bytes_of(folder, content) == bytes_of(folder, shuffled)
@@ -184,12 +181,13 @@ def test_xarray_reads_it(path: Path, shape: Results, engine: Any) -> None:
         data.load()
     with xr.open_dataset(path, engine=engine, group="provenance") as provenance:
         provenance.load()
-    dimensions = ("cell", "artifact", "node", "trial", "sample")
+    dimensions = ("cell", "artifact", "node", "trial", "state", "sample")
     assert {d: data.sizes[d] for d in dimensions} == {
         "cell": len(shape.cells),
         "artifact": len(shape.artifacts),
         "node": len(shape.nodes),
         "trial": len(shape.trials),
+        "state": len(shape.states),
         "sample": sum(len(trial.latency_ns) for trial in shape.trials),
     }
     in_file = in_order(shape)
@@ -225,7 +223,7 @@ def test_every_variable_is_described_and_of_a_portable_type(path: Path, shape: R
     write_results(path, shape)
     with h5py.File(path) as file:
         scales = {name for name, item in file.items() if getattr(item, "is_scale", False)}
-        assert scales == {"cell", "artifact", "node", "trial", "sample"}
+        assert scales == {"cell", "artifact", "node", "trial", "state", "sample"}
         variables = {name for name in file if name not in scales | {"provenance"}}
         for name in variables:
             (dimension,) = file[name].dims
@@ -246,13 +244,14 @@ def test_units_flags_and_indices_follow_cf(path: Path) -> None:
         assert data.peak_rss_bytes.attrs["units"] == "byte"
         assert data.row_size.attrs["sample_dimension"] == "sample"
         assert data.cell_index.attrs["instance_dimension"] == "cell"
+        assert data.state_node_index.attrs["instance_dimension"] == "node"
         assert data.validity.attrs["flag_masks"].dtype == data.validity.dtype
         meanings = data.validity.attrs["flag_meanings"].split()
         masks = data.validity.attrs["flag_masks"].tolist()
         assert [*reasons(sum(masks))] == meanings
         of_cells = data.cell_validity.attrs
         assert [*reasons(sum(of_cells["flag_masks"].tolist()))] == of_cells["flag_meanings"].split()
-        assert data.start_unix_ns.dtype.kind == "M"
+        assert data.start_unix_ns.dtype.kind == data.state_unix_ns.dtype.kind == "M"
 
 
 def test_a_cell_without_an_artifact_has_index_minus_one(path: Path) -> None:
@@ -306,7 +305,7 @@ def test_another_schema(path: Path) -> None:
     write_results(path, some_results())
     with h5py.File(path, "r+") as file:
         file.attrs["schema_version"] = "2.0"
-    with pytest.raises(UserError, match=r"schema 2\.0; this release reads 1\.0"):
+    with pytest.raises(UserError, match=r"schema 2\.0; this release reads 1\.1"):
         read_results(path)
 
 

@@ -9,7 +9,15 @@ from suite.lazy import lazy
 
 if TYPE_CHECKING:
     from suite.results.read import read_results
-    from suite.results.rows import ArtifactRow, CellRow, NodeRow, Results, TrialFlag, TrialRow
+    from suite.results.rows import (
+        ArtifactRow,
+        CellRow,
+        NodeRow,
+        Results,
+        StateRow,
+        TrialFlag,
+        TrialRow,
+    )
     from suite.results.write import write_results
 
 __all__ = [
@@ -17,6 +25,7 @@ __all__ = [
     "CellRow",
     "NodeRow",
     "Results",
+    "StateRow",
     "TrialFlag",
     "TrialRow",
     "read_results",

@@ -83,7 +83,7 @@ def _lay_out(
                 "instance_dimension": other,
             }
             indices = np.array([numbers[other][value] for value in values], "i4")
-            yield Variable(f"{other}_index", dimension, indices, attributes)
+            yield Variable(_index_of(name), dimension, indices, attributes)
         case Expanded():
             for axis in values[0] if values else ():
                 column = [value[axis] for value in values]
@@ -95,6 +95,10 @@ def _lay_out(
             yield Variable(row_size, dimension, sizes, attributes | {"sample_dimension": "sample"})
             samples = np.concatenate([np.empty(0, dtype), *values])
             yield Variable(name, "sample", samples, {"long_name": long_name, "units": units})
+
+
+def _index_of(name: str) -> str:
+    return f"{name.rpartition('_')[0]}_index"
 
 
 def _attributes(column: Column) -> Attributes:
@@ -125,7 +129,7 @@ def results_in(
             case Column():
                 return _list(arrays[name])
             case IndexOf(other):
-                return [ids[other][number] for number in _list(arrays[f"{other}_index"])]
+                return [ids[other][number] for number in _list(arrays[_index_of(name)])]
             case Expanded():
                 points = zip(*(_list(arrays[axis]) for axis in axes), strict=True)
                 return [dict(zip(axes, point, strict=True)) for point in points]

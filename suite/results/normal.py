@@ -16,11 +16,12 @@ from suite.results.rows import (
     NodeRow,
     Ragged,
     Results,
+    StateRow,
     TrialRow,
 )
 
 Kind = Column | IndexOf | Expanded | Ragged
-Row = CellRow | ArtifactRow | NodeRow | TrialRow
+Row = CellRow | ArtifactRow | NodeRow | TrialRow | StateRow
 AnyRow = TypeVar("AnyRow", bound=Row)
 
 DIMENSIONS: Mapping[str, type[Row]] = {
@@ -28,6 +29,7 @@ DIMENSIONS: Mapping[str, type[Row]] = {
     "artifact": ArtifactRow,
     "node": NodeRow,
     "trial": TrialRow,
+    "state": StateRow,
 }
 """`Results` holds the rows of each under its plural."""
 
@@ -74,7 +76,7 @@ def in_order(results: Results) -> Results:
     """Return the normal form of `results`, in which a file holds them.
 
     Artifacts and nodes are sorted by id, cells by their axes, trials by their cells, then by start:
-    a cell's samples lie together.
+    a cell's samples lie together. States are sorted by their nodes, then by time.
 
     Raises
     ------
@@ -88,6 +90,7 @@ def in_order(results: Results) -> Results:
     rows["cell"].sort(key=lambda cell: tuple(cell.axes.values()))
     place = {cell.cell_id: number for number, cell in enumerate(rows["cell"])}
     rows["trial"].sort(key=lambda trial: (place.get(trial.cell_id, -1), trial.start_unix_ns))
+    rows["state"].sort(key=lambda state: (state.state_node_id, state.state_unix_ns))
     provenance = {text(k): text(v) for k, v in sorted(results.provenance.items())}
     return results_of(rows, provenance)
 

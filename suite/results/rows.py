@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 FILL_INDEX = -1
 """Stands for 'none' in index variables."""
@@ -31,7 +31,9 @@ class TrialFlag(IntFlag):
     CLOCK_COARSE = 1 << 4  # a sample is less than 1000 times the clock's overhead or resolution
     OUTPUT_NOT_FINITE = 1 << 5
     CPU_TYPE_MISMATCH = 1 << 6  # ran on another microarchitecture than the one it was sent to
+    QUOTA_THROTTLED = 1 << 7  # the cgroup held the process back
     DELEGATE_MISSING = 1 << 8  # XNNPACK took none of the operators
+    NOISY_NODE = 1 << 9  # others used the CPUs that it was pinned to
     ARTIFACT_CHANGED = 1 << 10  # the .tflite file was not the one that was built
 
 
@@ -66,7 +68,10 @@ class Column:
 
 @dataclass(frozen=True)
 class IndexOf:
-    """The id of a row of another dimension; stored as that row's number in `<dimension>_index`."""
+    """The id of a row of another dimension; stored as that row's number.
+
+    The variable has the field's name with "index" for its last word: `cell_id`, `cell_index`.
+    """
 
     dimension: str
 
@@ -214,6 +219,19 @@ class TrialRow:
     major_faults: Annotated[
         int, Column("i8", "page faults served from a disk while sampling", "1")
     ] = 0
+    run_delay_ns: Annotated[
+        float,
+        Column("f8", "time that threads were ready and waited for a CPU while sampling", "ns"),
+    ] = float("nan")
+    steal_ns: Annotated[
+        float, Column("f8", "time that the hypervisor took from the pinned CPUs", "ns")
+    ] = float("nan")
+    throttle_count: Annotated[
+        float, Column("f8", "how often the quota of a cgroup held the process back", "1")
+    ] = float("nan")
+    throttled_ns: Annotated[float, Column("f8", "for how long it did, summed over CPUs", "ns")] = (
+        float("nan")
+    )
     peak_rss_bytes: Annotated[int, Column("i8", "peak resident memory of the process", "byte")] = 0
     clock_resolution_ns: Annotated[float, Column("f8", "smallest step of the clock seen", "ns")] = (
         float("nan")
@@ -243,6 +261,45 @@ class TrialRow:
 
 
 @dataclass(frozen=True)
+class StateRow:
+    """The state of a node between trials, as far as it tells; counters run since it was booted."""
+
+    state_id: Annotated[str, Column("str", "hash of run, job, node, round and time")]
+    state_node_id: Annotated[str, IndexOf("node")]
+    state_job: Annotated[int, Column("i4", "number of the job's slice in the run's plan, from 0")]
+    state_round: Annotated[
+        int, Column("i4", "round that it precedes; a job's last follows its last round")
+    ]
+    state_unix_ns: Annotated[
+        int, Column("i8", "when it was looked at", "nanoseconds since 1970-01-01")
+    ]
+    state_probe_ns: Annotated[
+        float, Column("f8", "duration of a fixed piece of work, median of its repetitions", "ns")
+    ]
+    state_probe_least_ns: Annotated[float, Column("f8", "the least of the same", "ns")]
+    state_load: Annotated[float, Column("f8", "load average of the last minute", "1")]
+    state_steal_ns: Annotated[
+        float, Column("f8", "time that the hypervisor has taken from the granted CPUs", "ns")
+    ]
+    state_throttle_count: Annotated[
+        float, Column("f8", "how often a quota has held back our cgroups", "1")
+    ]
+    state_throttled_ns: Annotated[
+        float, Column("f8", "for how long it has, summed over CPUs", "ns")
+    ]
+    state_frequency_hz: Annotated[
+        float, Column("f8", "frequency of the CPU that was probed, just after", "Hz")
+    ]
+    state_temperature_degc: Annotated[
+        float, Column("f8", "highest temperature of any CPU sensor", "degC")
+    ]
+    state_governor: Annotated[
+        str, Column("str", "frequency governors of the granted CPUs, empty where there are none")
+    ]
+    state_turbo: Annotated[str, Column("str", "on or off, empty where the machine does not say")]
+
+
+@dataclass(frozen=True)
 class Results:
     """The content of one file."""
 
@@ -252,3 +309,4 @@ class Results:
     trials: tuple[TrialRow, ...]
     provenance: Mapping[str, str]
     """Among them `sweep` (the TOML verbatim), `sweep_hash`, `run_id`, package versions."""
+    states: tuple[StateRow, ...] = ()
