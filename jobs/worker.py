@@ -23,6 +23,7 @@ from jobs.world import Alone, MpiWorld, World
 from suite.artifacts.watched import Watched
 from suite.canonical import canonical_json
 from suite.cells import Cell
+from suite.cgroup import cpu_quota
 from suite.errors import UserError
 from suite.journal import Journal, read_journal
 from suite.node import describe_node
@@ -30,7 +31,7 @@ from suite.results.merge import merge
 from suite.results.rows import NodeRow, TrialFlag, TrialRow
 from suite.results.write import write_results
 from suite.rounds import Progress, run_rounds
-from suite.topology import cpu_quota, granted_cpus, pin_order, read_cpus
+from suite.topology import granted_cpus, pin_order, read_cpus
 from suite.trial.launch import TrialName, run_trial
 from suite.trial.protocol import TrialRequest
 

@@ -10,7 +10,7 @@ import psutil
 
 from suite.canonical import digest
 from suite.results.rows import NodeRow
-from suite.topology import format_cpu_list, granted_cpus, parse_cpu_list, read_cpus
+from suite.topology import format_cpu_list, granted_cpus, parse_cpu_list, read_cpus, text_of
 
 
 def describe_node(root: Path = Path("/")) -> NodeRow:
@@ -46,7 +46,7 @@ def describe_node(root: Path = Path("/")) -> NodeRow:
         numa_nodes=len({cpu.numa_node for cpu in cpus}),
         memory_bytes=psutil.virtual_memory().total,
         kernel=f"{platform.system()} {platform.release()}",
-        governor=_governor(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        governor=text_of(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
     )
     return replace(row, node_id=digest(asdict(row), 16))
 
@@ -55,10 +55,3 @@ def _cpuinfo(path: Path) -> dict[str, str]:
     """Return the first processor's entries of /proc/cpuinfo."""
     first = path.read_text().split("\n\n")[0]
     return dict(re.findall(r"^([^\t:]+?)\s*: ?(.*)$", first, flags=re.MULTILINE))
-
-
-def _governor(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

@@ -21,31 +21,6 @@ def granted_cpus() -> tuple[int, ...]:
     return tuple(sorted(os.sched_getaffinity(0)))
 
 
-def cpu_quota(root: Path = Path("/")) -> float | None:
-    """Return how many CPUs' time the cgroup grants; none where it does not say.
-
-    The least of the quotas from this process's group up to the root, in cgroup v2 (`cpu.max`) and
-    v1 (`cpu.cfs_quota_us`).
-    """
-    quotas = []
-    for line in _read(root / "proc/self/cgroup", "").splitlines():
-        _, controllers, group = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        base = root / "sys/fs/cgroup" / controllers  # v2 has no controllers here
-        for folder in (base / group.lstrip("/"), *(base / group.lstrip("/")).parents):
-            if controllers:
-                quota = _read(folder / "cpu.cfs_quota_us", "-1")
-                period = _read(folder / "cpu.cfs_period_us", "100000")
-            else:
-                quota, _, period = _read(folder / "cpu.max", "max 100000").partition(" ")
-            if quota not in ("max", "-1"):
-                quotas.append(int(quota) / int(period))
-            if folder == base:
-                break
-    return min(quotas, default=None)
-
-
 def read_cpus(numbers: Iterable[int], sys: Path = Path("/sys")) -> tuple[Cpu, ...]:
     """Read where the CPUs `numbers` sit.
 
@@ -55,13 +30,13 @@ def read_cpus(numbers: Iterable[int], sys: Path = Path("/sys")) -> tuple[Cpu, ..
     numa_nodes = {
         cpu: int(folder.name.removeprefix("node"))
         for folder in sys.glob("devices/system/node/node[0-9]*")
-        for cpu in parse_cpu_list(_read(folder / "cpulist", ""))
+        for cpu in cpus_in(folder / "cpulist")
     }
     cpus = []
     for number in numbers:
         topology = sys / f"devices/system/cpu/cpu{number}/topology"
-        package = int(_read(topology / "physical_package_id", "0"))
-        core = int(_read(topology / "core_id", str(number)))
+        package = _number_in(topology / "physical_package_id", 0)
+        core = _number_in(topology / "core_id", number)
         cpus.append(Cpu(numa_nodes.get(number, 0), package, core, number))
     return tuple(cpus)
 
@@ -102,8 +77,24 @@ def format_cpu_list(numbers: Iterable[int]) -> str:
     return ",".join(f"{a}-{b}" if b > a else f"{a}" for a, b in runs)
 
 
-def _read(path: Path, default: str) -> str:
+def text_of(path: Path) -> str:
+    """Return what a file of the kernel's says, without blanks around it; "" where it is absent."""
     try:
         return path.read_text().strip()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _number_in(path: Path, default: int) -> int:
+    try:
+        return int(text_of(path))
+    except ValueError:
         return default
+
+
+def cpus_in(path: Path) -> tuple[int, ...]:
+    """Return the list of CPUs in a file of the kernel's; none where there is no such list."""
+    try:
+        return parse_cpu_list(text_of(path))
+    except ValueError:
+        return ()
