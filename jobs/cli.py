@@ -1,4 +1,4 @@
-"""The command line: `litesweep plan | run | submit | status | ... | show | figures`."""
+"""The command line: `litesweep plan | run | submit | status | ... | doctor | show | figures`."""
 
 import errno
 import json
@@ -321,6 +321,18 @@ def site_check(
         print_finding(finding, Console())
         failed += not finding.holds
     raise typer.Exit(2 if failed else 0)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Examine this node: what of its state bears on measurements, and what to do about it."""
+    from jobs.checkup import check_up, print_check_up, to_json
+
+    seen = check_up()
+    if as_json:
+        print(json.dumps(to_json(seen), indent=1))
+    else:
+        print_check_up(seen, Console())
 
 
 @app.command()

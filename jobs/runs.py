@@ -6,7 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jobs.collect import collect
+from jobs.checkup import check_up
+from jobs.collect import collect, has_shard
 from jobs.display import Building, Display, Measuring
 from jobs.executors import ExecutorName, run_job
 from jobs.grid import Grid, check_machine, lay_out
@@ -16,6 +17,7 @@ from jobs.run_folder import RunFolder, default_folder, open_run
 from suite.artifacts.build import BuildFailure, Built, build_artifacts
 from suite.artifacts.store import Artifact, ArtifactStore
 from suite.cells import Cell
+from suite.doctor import warnings
 from suite.errors import InternalError, UserError
 from suite.sweep import Sweep
 
@@ -148,6 +150,9 @@ def build(
 
 
 def _measure(folder: RunFolder, index: int, executor: ExecutorName, display: Display) -> None:
+    if not has_shard(folder, index):
+        for warning in warnings(check_up(), "this machine"):
+            display.say(warning)
     measuring = Measuring(folder.progress(index, platform.node()))
     with display.phase("measuring") as phase, phase.following(measuring.look):
         outcome = run_job(folder, index, executor)

@@ -24,6 +24,7 @@ from suite.artifacts.watched import Watched
 from suite.canonical import canonical_json
 from suite.cells import Cell
 from suite.cgroup import cpu_quota
+from suite.doctor import examine, warnings
 from suite.errors import UserError
 from suite.journal import Journal, read_journal
 from suite.node import describe_node
@@ -34,6 +35,7 @@ from suite.rounds import Progress, run_rounds
 from suite.topology import granted_cpus, pin_order, read_cpus
 from suite.trial.launch import TrialName, run_trial
 from suite.trial.protocol import TrialRequest
+from suite.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,9 @@ def _measure(folder: RunFolder, index: int, world: World) -> None:
     slice_ = plan.slices[index]
     planned = {cell.cell.cell_id: cell for cell in plan.slice_cells(index)}
     node = describe_node()
+    cpus = pin_order(read_cpus(granted_cpus()))
     folder.job_logs(index).mkdir(parents=True, exist_ok=True)
-    flags = _check_node(node, slice_, folder.warning(index, node.host))
+    flags = _check_node(node, slice_, cpus, folder.warning(index, node.host))
     hosts = world.share(node.host)
     if len({*hosts}) < len(hosts):
         raise UserError(f"Two ranks are on one node: {', '.join(hosts)}.")
@@ -117,15 +120,16 @@ def _measure(folder: RunFolder, index: int, world: World) -> None:
                 f"The artifact {path} is not the one that was built.",
                 "Delete its folder from the artifact store and run again: it will be built anew.",
             )
-    cpus = pin_order(read_cpus(granted_cpus()))
 
     folder.journal(index, node.host).parent.mkdir(parents=True, exist_ok=True)
     with Journal(folder.journal(index, node.host), plan.run_id) as journal:
         content = read_journal(folder.journal(index, node.host))
         if not content.nodes or content.nodes[-1] != node:
             journal.append(node)
+        watch = Watch(plan.run_id, index, node.node_id, cpus, journal.append)
 
         def measure(cell: Cell, number: int, order: int, sampling_ns: int) -> TrialRow:
+            watch.before(number)
             name = TrialName(plan.run_id, cell.cell_id, node.node_id, number, order)
             path = artifacts[cell.cell_id].path
             request = TrialRequest(
@@ -154,6 +158,7 @@ def _measure(folder: RunFolder, index: int, world: World) -> None:
             report=lambda progress: _tell(folder.progress(index, node.host), progress),
             prior_s={cell_id: cell.trial_seconds for cell_id, cell in planned.items()},
         )
+        watch.after()
     world.wait()
     gathered = world.gather(slice_results(folder, plan, index, [node.host], _job(slice_)))
     if gathered is None:
@@ -171,8 +176,10 @@ def _measure(folder: RunFolder, index: int, world: World) -> None:
         write_results(folder.shard(index), whole)
 
 
-def _check_node(node: NodeRow, slice_: Slice, warning: Path) -> TrialFlag:
+def _check_node(node: NodeRow, slice_: Slice, cpus: tuple[int, ...], warning: Path) -> TrialFlag:
     """Hold the node against what the job asked for; return what is to be said of its trials.
+
+    What disturbs its measurements is written to the file `warning`.
 
     Raises
     ------
@@ -180,20 +187,23 @@ def _check_node(node: NodeRow, slice_: Slice, warning: Path) -> TrialFlag:
         If fewer CPUs are granted than were asked for.
     """
     quota = cpu_quota()
-    for granted, by in ((len(granted_cpus()), "affinity"), (quota, "cgroup quota")):
+    for granted, by in ((len(cpus), "affinity"), (quota, "cgroup quota")):
         if granted is not None and granted < slice_.cpus:
             raise UserError(
                 f"{node.host} grants {granted:g} CPUs by its {by}; the site file says "
                 f"cpus = {slice_.cpus} for {slice_.cpu_type!r}.",
                 "Correct cpus there, or what srun is given: --cpus-per-task, --cpu-bind.",
             )
-    if not slice_.expect or is_microarchitecture(node.microarchitecture, slice_.expect):
-        return TrialFlag(0)
-    warning.write_text(
-        f"cpu_type_mismatch: {node.host} is {node.microarchitecture}, and the site file expects "
-        f"{slice_.expect} for {slice_.cpu_type!r}: its trials are not valid."
-    )
-    return TrialFlag.CPU_TYPE_MISMATCH
+    said, flags = warnings(examine(cpus), node.host), TrialFlag(0)
+    if slice_.expect and not is_microarchitecture(node.microarchitecture, slice_.expect):
+        flags = TrialFlag.CPU_TYPE_MISMATCH
+        said.append(
+            f"cpu_type_mismatch: {node.host} is {node.microarchitecture}, and the site file "
+            f"expects {slice_.expect} for {slice_.cpu_type!r}: its trials are not valid."
+        )
+    if said:
+        warning.write_text("\n".join(said))
+    return flags
 
 
 def is_microarchitecture(found: str, expected: str) -> bool:

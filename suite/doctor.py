@@ -35,13 +35,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Examination:
-    """A node, looked at twice while this process slept."""
+    """What a node was like, and what others did on it while this process slept."""
 
     machine: Machine
     probe: Probe
-    before: State
+    state: State
     """Just after the probe, so that its frequency is that of a CPU at work."""
-    after: State
+    later: State
+    """When this process has slept: what has happened since was others' doing."""
 
 
 def examine(
@@ -60,15 +61,21 @@ def examine(
     """
     machine = read_machine(granted, root)
     probe = run_probe(granted[0])
-    before = read_state(granted, root)
+    state = read_state(granted, root)
     sleep(WATCH_S)
-    return Examination(machine, probe, before, read_state(granted, root))
+    return Examination(machine, probe, state, read_state(granted, root))
 
 
 def diagnose(seen: Examination) -> tuple[Finding, ...]:
     """Return what is to be said of a node, warnings first; of what is absent, nothing."""
     found = (*_cpus(seen.machine), *_time(seen), *_speed(seen), *_memory(seen))
     return tuple(sorted(found, key=lambda finding: finding.severity, reverse=True))
+
+
+def warnings(seen: Examination, host: str) -> list[str]:
+    """Return what disturbs measurements on a node, a line each."""
+    findings = [finding for finding in diagnose(seen) if finding.severity == "warning"]
+    return [f"{finding.name}: on {host} {finding.what}" for finding in findings]
 
 
 def _warning(name: str, what: str, advice: str) -> Finding:
@@ -126,7 +133,7 @@ def _cpus(machine: Machine) -> Iterator[Finding]:
 
 def _time(seen: Examination) -> Iterator[Finding]:
     """Tell who or what takes CPU time from us."""
-    machine, before, after = seen.machine, seen.before, seen.after
+    machine, state = seen.machine, seen.state
     if machine.quota_cpus is not None and machine.quota_cpus < len(machine.granted):
         yield _warning(
             "quota",
@@ -135,14 +142,14 @@ def _time(seen: Examination) -> Iterator[Finding]:
             "Grant CPUs, not time (docker --cpuset-cpus, Kubernetes static CPU manager), or keep "
             f"threads <= {math.floor(machine.quota_cpus)} under [axes].",
         )
-    if after.throttling and after.throttling.count:
+    if state.throttling and state.throttling.count:
         yield _note(
             "throttled",
-            f"the quota has held this cgroup back {after.throttling.count} times, for "
-            f"{after.throttling.throttled_ns / 1e9:.3g} s in all",
+            f"the quota has held this cgroup back {state.throttling.count} times, for "
+            f"{state.throttling.throttled_ns / 1e9:.3g} s in all",
             "Trials that it hits are marked quota_throttled.",
         )
-    if busy := _busy_share(before, after):
+    if busy := _busy_share(state, seen.later):
         cpu, share = max(busy.items(), key=lambda item: item[1])
         if share > BUSY_SHARE:
             yield _warning(
@@ -151,24 +158,24 @@ def _time(seen: Examination) -> Iterator[Finding]:
                 "Find who else runs here (top, squeue -w), or ask for the node alone (Slurm: "
                 "--exclusive). Trials that suffer are marked noisy_node.",
             )
-    total_ns = sum(times.total_ns for times in (after.cpu_times or {}).values())
-    if after.steal_ns and after.steal_ns > STEAL_SHARE * total_ns:
+    total_ns = sum(times.total_ns for times in (state.cpu_times or {}).values())
+    if state.steal_ns and state.steal_ns > STEAL_SHARE * total_ns:
         yield _warning(
             "steal",
-            f"the hypervisor has kept {after.steal_ns / total_ns:.1%} of the granted CPUs' time "
+            f"the hypervisor has kept {state.steal_ns / total_ns:.1%} of the granted CPUs' time "
             "for others since boot",
             "Use a machine with CPUs of its own (dedicated or bare metal), or expect wide "
             "intervals.",
         )
 
 
-def _busy_share(before: State, after: State) -> dict[int, float]:
+def _busy_share(state: State, later: State) -> dict[int, float]:
     """Return the share of the time between that each CPU was busy, or stolen."""
-    if before.cpu_times is None or after.cpu_times is None:
+    if state.cpu_times is None or later.cpu_times is None:
         return {}
     shares = {}
-    for cpu, now in after.cpu_times.items():
-        then = before.cpu_times[cpu]
+    for cpu, now in later.cpu_times.items():
+        then = state.cpu_times[cpu]
         used_ns = now.busy_ns + now.steal_ns - then.busy_ns - then.steal_ns
         shares[cpu] = used_ns / max(1.0, now.total_ns - then.total_ns)
     return shares
@@ -176,7 +183,7 @@ def _busy_share(before: State, after: State) -> dict[int, float]:
 
 def _speed(seen: Examination) -> Iterator[Finding]:
     """Tell what makes a CPU's speed other than it should be, or change."""
-    nominal_hz, state, probe = seen.machine.nominal_hz, seen.before, seen.probe
+    nominal_hz, state, probe = seen.machine.nominal_hz, seen.state, seen.probe
     if state.governor and state.governor != "performance":
         yield _warning(
             "governor",
@@ -229,9 +236,9 @@ def _memory(seen: Examination) -> Iterator[Finding]:
             "Nodes to be compared should agree: madvise or never in "
             "/sys/kernel/mm/transparent_hugepage/enabled.",
         )
-    if seen.after.swapped_bytes:
+    if seen.state.swapped_bytes:
         yield _note(
             "swap",
-            f"{seen.after.swapped_bytes / 2**20:.0f} MiB are swapped out",
+            f"{seen.state.swapped_bytes / 2**20:.0f} MiB are swapped out",
             "Free memory; major_faults of a trial tells whether it was hit.",
         )

@@ -53,6 +53,7 @@ EXITED = re.compile(
 SIGNALLED = 128
 """A shell's exit code for a process that a signal has ended: this and the signal's number."""
 LEAST_FREE_BYTES = 1_000_000
+MOST_WARNINGS = 20
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,11 @@ def _job(
         cells=len(slice_.cell_ids),
         cells_done=min(done, len(slice_.cell_ids)),
         seconds_left=left_s,
-        warnings=tuple(sorted(p.read_text() for p in folder.job_logs(index).glob("*.warning"))),
+        warnings=tuple(
+            line
+            for path in sorted(folder.job_logs(index).glob("*.warning"))
+            for line in path.read_text().splitlines()
+        ),
     )
 
 
@@ -307,8 +312,11 @@ def print_status(seen: RunStatus, console: Console) -> None:
             console.print(f"{job.job_id or job.slice}: {job.reason}", markup=False, soft_wrap=True)
             if job.log and job.state == "failed":
                 console.print(f"  log: {job.log}", markup=False, highlight=False, soft_wrap=True)
-    for warning in dict.fromkeys(warning for job in seen.jobs for warning in job.warnings):
+    warnings = [*dict.fromkeys(warning for job in seen.jobs for warning in job.warnings)]
+    for warning in warnings[:MOST_WARNINGS]:
         console.print(warning, markup=False, highlight=False, soft_wrap=True)
+    if more := len(warnings[MOST_WARNINGS:]):
+        console.print(f"and {more} more warnings: {seen.run}/logs/*/*.warning", soft_wrap=True)
     if seen.scheduler:
         console.print(f"Slurm was not asked: {seen.scheduler}", markup=False, soft_wrap=True)
     if seen.count("failed", "waiting"):

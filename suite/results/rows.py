@@ -221,7 +221,7 @@ class TrialRow:
     ] = 0
     run_delay_ns: Annotated[
         float,
-        Column("f8", "time that threads were ready and waited for a CPU while sampling", "ns"),
+        Column("f8", "longest that any thread was ready and waited for a CPU while sampling", "ns"),
     ] = float("nan")
     steal_ns: Annotated[
         float, Column("f8", "time that the hypervisor took from the pinned CPUs", "ns")

@@ -17,9 +17,13 @@ from suite.canonical import digest
 from suite.results.rows import TrialFlag, TrialRow
 from suite.topology import format_cpu_list
 from suite.trial.protocol import TrialAnswer, TrialRequest
+from suite.trial.withheld import Withheld
 
 COARSE_RATIO = 500
 """A sample of less than this many times the clock's cost is coarse; the worker aims at 1000."""
+NOISY_SHARE = 0.05
+"""Others took more than this share of a thread's time: over twice the precision of ±2 % that is
+asked for. Left alone, threads wait for some 0.1 % of it."""
 ERROR_CHARACTERS = 500
 WORKER = (sys.executable, "-m", "suite.trial.worker")
 
@@ -77,6 +81,7 @@ def run_trial(
         The process to start, for tests.
     """
     blank = name.row(start_unix_ns=time.time_ns())
+    before = Withheld.so_far(request.cpus)
     begin = time.perf_counter_ns()
     with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
@@ -103,9 +108,11 @@ def run_trial(
         else:
             failure = _failure(process.returncode, output, stderr)
         wall_ns = time.perf_counter_ns() - begin
+    withheld = Withheld.so_far(request.cpus).since(before)
+    blank = replace(blank, process_wall_ns=wall_ns, **asdict(withheld))
     if failure:
-        return replace(blank, process_wall_ns=wall_ns, validity=int(TrialFlag.FAILED), **failure)
-    return _judged(blank, request, wall_ns, output)
+        return replace(blank, validity=int(TrialFlag.FAILED), **failure)
+    return _judged(blank, request, output)
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
@@ -139,7 +146,7 @@ def _last_words(stderr: IO[bytes]) -> str:
     return f": {lines[-1]}" if lines else ""
 
 
-def _judged(blank: TrialRow, request: TrialRequest, wall_ns: int, output: bytes) -> TrialRow:
+def _judged(blank: TrialRow, request: TrialRequest, output: bytes) -> TrialRow:
     """Make the row of a trial that measured, with the reasons not to trust it."""
     header, _, samples = output.partition(b"\n")
     said = json.loads(header)
@@ -150,7 +157,6 @@ def _judged(blank: TrialRow, request: TrialRequest, wall_ns: int, output: bytes)
     parallelism = answer.sampling_cpu_ns / max(1, answer.sampling_wall_ns)
     row = replace(
         blank,
-        process_wall_ns=wall_ns,
         effective_parallelism=parallelism,
         cpus_pinned=format_cpu_list(answer.cpus),
         latency_ns=np.frombuffer(samples, dtype="<u8"),
@@ -179,4 +185,18 @@ def judge(request: TrialRequest, answer: TrialAnswer, row: TrialRow) -> TrialFla
         flags |= TrialFlag.OUTPUT_NOT_FINITE
     if answer.operators_run and not answer.operators_delegated:
         flags |= TrialFlag.DELEGATE_MISSING
+    if row.throttle_count > 0:
+        flags |= TrialFlag.QUOTA_THROTTLED
+    if _others_took(request, answer, row):
+        flags |= TrialFlag.NOISY_NODE
     return flags
+
+
+def _others_took(request: TrialRequest, answer: TrialAnswer, row: TrialRow) -> bool:
+    """Say whether others used the CPUs of the trial, in this machine or beside it."""
+    if row.steal_ns > NOISY_SHARE * row.process_wall_ns * request.threads:
+        return True
+    # Threads that share a CPU wait for each other, and a quota makes them wait for nobody. The
+    # thread that waited longest counts: the rest wait for it where they meet, without a delay.
+    alone = len(answer.cpus) < request.threads or row.throttle_count > 0
+    return not alone and row.run_delay_ns > NOISY_SHARE * answer.sampling_wall_ns

@@ -42,6 +42,7 @@ class TrialAnswer:
     involuntary_switches: int
     minor_faults: int
     major_faults: int
+    run_delay_ns: float
     peak_rss_bytes: int
     clock_resolution_ns: float
     clock_overhead_ns: float

@@ -110,12 +110,15 @@ def measure(request: TrialRequest) -> "tuple[TrialAnswer, array[int]]":
         inner_loops=sampler.inner_loops,
         sampling_wall_ns=end.wall_ns - cut.wall_ns,
         sampling_cpu_ns=end.cpu_ns - cut.cpu_ns,
-        threads_seen=sum(ran > cut.threads.get(tid, 0) for tid, ran in end.threads.items()),
+        threads_seen=sum(
+            ran > cut.threads.get(tid, (0, 0))[0] for tid, (ran, _) in end.threads.items()
+        ),
         cpus=tuple(sorted(os.sched_getaffinity(0))),
         voluntary_switches=end.usage.ru_nvcsw - cut.usage.ru_nvcsw,
         involuntary_switches=end.usage.ru_nivcsw - cut.usage.ru_nivcsw,
         minor_faults=end.usage.ru_minflt - cut.usage.ru_minflt,
         major_faults=end.usage.ru_majflt - cut.usage.ru_majflt,
+        run_delay_ns=longest_wait_ns(cut.threads, end.threads),
         peak_rss_bytes=peak_bytes,
         clock_resolution_ns=clock_resolution_ns,
         clock_overhead_ns=clock_overhead_ns,
@@ -187,8 +190,8 @@ class Mark:
     wall_ns: int
     cpu_ns: int
     usage: resource.struct_rusage
-    threads: dict[str, int]
-    """Time that each thread has run, ns."""
+    threads: dict[str, tuple[int, int]]
+    """Time that each thread has run, and has been ready and waited for a CPU, ns."""
 
     @classmethod
     def here(cls, taken: int) -> "Mark":
@@ -270,17 +273,26 @@ def peak_rss_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def thread_times_ns() -> dict[str, int]:
-    """Return for how long each of this process's threads has run, as the scheduler counted it."""
+def thread_times_ns() -> dict[str, tuple[int, int]]:
+    """Return for how long each of this process's threads has run, and was ready and waited."""
     times = {}
     for thread in os.listdir("/proc/self/task"):  # noqa: PTH208
         try:
             with open(f"/proc/self/task/{thread}/schedstat") as file:  # noqa: PTH123
-                times[thread] = int(file.read().split()[0])
+                ran, waited, _ = map(int, file.read().split())
+                times[thread] = ran, waited
         except OSError:
             # A kernel without schedstat, or a thread that has ended: alive is all that is known.
-            times[thread] = 0
+            times[thread] = 0, 0
     return times
+
+
+def longest_wait_ns(cut: dict[str, tuple[int, int]], end: dict[str, tuple[int, int]]) -> float:
+    """Return the longest that any thread waited between; NaN where the kernel does not count."""
+    return max(
+        (waited - cut.get(thread, (0, 0))[1] for thread, (ran, waited) in end.items() if ran),
+        default=math.nan,
+    )
 
 
 def _timed(invoke: "Callable[[], None]") -> int:
