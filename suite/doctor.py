@@ -149,15 +149,15 @@ def _time(seen: Examination) -> Iterator[Finding]:
             f"{state.throttling.throttled_ns / 1e9:.3g} s in all",
             "Trials that it hits are marked quota_throttled.",
         )
-    if busy := _busy_share(state, seen.later):
-        cpu, share = max(busy.items(), key=lambda item: item[1])
-        if share > BUSY_SHARE:
-            yield _warning(
-                "busy",
-                f"CPU {cpu} was busy for {share:.0%} of the time while we slept",
-                "Find who else runs here (top, squeue -w), or ask for the node alone (Slurm: "
-                "--exclusive). Trials that suffer are marked noisy_node.",
-            )
+    busy = {n: share for n, share in _busy_share(state, seen.later).items() if share > BUSY_SHARE}
+    if busy:
+        yield _warning(
+            "busy",
+            f"others used CPUs {format_cpu_list(busy)} for up to {max(busy.values()):.0%} of "
+            "the time while we slept",
+            "Find who else runs here (top, squeue -w), or ask for the node alone (Slurm: "
+            "--exclusive). Trials that suffer are marked noisy_node.",
+        )
     total_ns = sum(times.total_ns for times in (state.cpu_times or {}).values())
     if state.steal_ns and state.steal_ns > STEAL_SHARE * total_ns:
         yield _warning(

@@ -189,7 +189,9 @@ def _temperature(look: _Look) -> tuple[float | None, float | None]:
         degc = look("temperature", (value, _times(1e-3)))
         if degc is not None:
             read.append((degc, look("temperature limit", (limit, _times(1e-3)))))
-    return max(read, key=lambda pair: pair[0], default=(look.known("temperature", None), None))
+    if not read:
+        return look.known("temperature", None), None
+    return max(read, key=lambda pair: pair[0])
 
 
 def _hwmon(root: Path) -> Iterator[tuple[str, str]]:

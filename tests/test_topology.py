@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from suite.node import describe_node
 from suite.topology import (
     Cpu,
-    cpu_quota,
     format_cpu_list,
     granted_cpus,
     parse_cpu_list,
@@ -86,25 +85,3 @@ def test_this_machine_describes_itself() -> None:
     assert parse_cpu_list(node.cpus_granted) == granted_cpus()
     assert node.cpus >= node.cores >= node.sockets >= 1
     assert node.memory_bytes > 2**28
-
-
-def test_the_cgroups_quota(tmp_path: Path) -> None:
-    def machine(name: str, own: str, files: dict[str, str]) -> Path:
-        root = tmp_path / name
-        for path, text in {"proc/self/cgroup": own, **files}.items():
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_text(text)
-        return root
-
-    cgroup = "sys/fs/cgroup"
-    assert cpu_quota(tmp_path / "nothing") is None
-    v2 = {f"{cgroup}/a/b/cpu.max": "max 100000\n", f"{cgroup}/a/cpu.max": "150000 100000\n"}
-    assert cpu_quota(machine("v2", "0::/a/b\n", v2)) == 1.5
-    assert cpu_quota(machine("free", "0::/a\n", {f"{cgroup}/a/cpu.max": "max 100000\n"})) is None
-    v1 = {
-        f"{cgroup}/cpu,cpuacct/job/cpu.cfs_quota_us": "400000\n",
-        f"{cgroup}/cpu,cpuacct/job/cpu.cfs_period_us": "100000\n",
-        f"{cgroup}/cpu,cpuacct/cpu.cfs_quota_us": "-1\n",
-    }
-    own = "5:memory:/job\n4:cpu,cpuacct:/job\n0::/\n"
-    assert cpu_quota(machine("v1", own, v1)) == 4.0
