@@ -48,7 +48,8 @@ class Examination:
 def examine(
     granted: Sequence[int],
     root: Path = Path("/"),
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], object] = time.sleep,
+    probe: Callable[[int], Probe] = run_probe,
 ) -> Examination:
     """Examine this node; it takes a tenth of a second.
 
@@ -60,10 +61,10 @@ def examine(
         Where `proc` and `sys` are found.
     """
     machine = read_machine(granted, root)
-    probe = run_probe(granted[0])
+    probed = probe(granted[0])
     state = read_state(granted, root)
     sleep(WATCH_S)
-    return Examination(machine, probe, state, read_state(granted, root))
+    return Examination(machine, probed, state, read_state(granted, root))
 
 
 def diagnose(seen: Examination) -> tuple[Finding, ...]:
