@@ -1,11 +1,12 @@
 """The trial: a real process on a real model, and every way in which it can end."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from suite.results.rows import TrialFlag, TrialRow
 from suite.topology import format_cpu_list, granted_cpus
 from suite.trial.launch import WORKER, TrialName, judge, run_trial
 from suite.trial.protocol import TrialAnswer, TrialRequest
+from suite.trial.withheld import Withheld
+from suite.trial.worker import longest_wait_ns
 
 NAME = TrialName("run", "cell", "node", 0, 0)
 
@@ -38,6 +41,8 @@ def test_a_trial_measures_and_says_how(tiny_tflite: Path) -> None:
     assert (trial.latency_ns > 0).all()
     assert trial.cpus_pinned == format_cpu_list(granted_cpus()[:1])
     assert trial.threads_seen == 1
+    assert trial.run_delay_ns >= 0
+    assert trial.steal_ns >= 0
     assert 0 < trial.import_ns + trial.load_ns + trial.first_invocation_ns < trial.process_wall_ns
     assert 10 * 2**20 < trial.peak_rss_bytes < 500 * 2**20
     # What lies between the samples is our own: it must stay a small part of the time.
@@ -175,24 +180,56 @@ def answer(**changes: object) -> TrialAnswer:
         ({}, 1.9, 15_000, TrialFlag.CLOCK_COARSE),
         ({"inner_loops": 10}, 1.9, 15_000, TrialFlag(0)),
         ({"output_finite": False}, 1.9, 1_000_000, TrialFlag.OUTPUT_NOT_FINITE),
+        ({"run_delay_ns": 51.0}, 1.9, 1_000_000, TrialFlag.NOISY_NODE),
+        ({"run_delay_ns": 49.0}, 1.9, 1_000_000, TrialFlag(0)),
+        ({"run_delay_ns": math.nan}, 1.9, 1_000_000, TrialFlag(0)),
+        ({"run_delay_ns": 900.0, "cpus": (0,)}, 1.9, 1_000_000, TrialFlag.AFFINITY_MISMATCH),
     ],
 )
 def test_each_reason_is_given_when_it_holds_and_only_then(
     changes: dict[str, object], parallelism: float, latency_ns: int, expected: TrialFlag
 ) -> None:
-    row = TrialRow(
-        trial_id="t",
-        cell_id="c",
-        node_id="n",
-        round=0,
-        order=0,
-        attempt=0,
-        status="ok",
-        start_unix_ns=0,
+    said = answer(**changes)
+    row = replace(
+        QUIET,
         effective_parallelism=parallelism,
+        run_delay_ns=said.run_delay_ns,
         latency_ns=np.full(20, latency_ns, dtype="<u8"),
     )
-    assert judge(TrialRequest("m", 2, (0, 1), 0), answer(**changes), row) == expected
+    assert judge(REQUEST, said, row) == expected
+
+
+QUIET = replace(
+    NAME.row(0),
+    effective_parallelism=1.9,
+    process_wall_ns=2000,
+    latency_ns=np.full(20, 1_000_000, dtype="<u8"),
+)
+REQUEST = TrialRequest("m", 2, (0, 1), 0)
+
+
+@pytest.mark.parametrize(
+    ("withheld", "run_delay_ns", "expected"),
+    [
+        (Withheld(math.nan, math.nan, math.nan), 0.0, TrialFlag(0)),
+        (Withheld(200, 0, 0), 0.0, TrialFlag(0)),
+        (Withheld(201, 0, 0), 0.0, TrialFlag.NOISY_NODE),
+        # A quota makes threads wait as neighbours do, and is not to be taken for one.
+        (Withheld(0, 1, 5), 900.0, TrialFlag.QUOTA_THROTTLED),
+    ],
+)
+def test_what_was_withheld_is_a_reason(
+    withheld: Withheld, run_delay_ns: float, expected: TrialFlag
+) -> None:
+    row = replace(QUIET, run_delay_ns=run_delay_ns, **asdict(withheld))
+    assert judge(REQUEST, answer(), row) == expected
+
+
+def test_the_thread_that_waited_longest_counts() -> None:
+    cut = {"1": (10, 5), "2": (10, 100)}
+    assert longest_wait_ns(cut, {"1": (20, 9), "2": (20, 103), "3": (1, 2)}) == 4
+    # A kernel that does not count says 0 for threads that have run.
+    assert math.isnan(longest_wait_ns({"1": (0, 0)}, {"1": (0, 0), "2": (0, 0)}))
 
 
 def test_the_id_follows_from_the_name_and_not_from_the_place() -> None:
