@@ -79,6 +79,10 @@ def test_a_sweep_from_end_to_end(
     assert [trial.status for trial in results.trials] == ["ok"] * 6
     assert results.provenance["sweep"] == TINY
     assert json.loads(results.provenance["packages"])["ai-edge-litert"]
+    # The state of the node before each round, and after the last.
+    assert [state.state_round for state in results.states] == [0, 1, 2, 3]
+    begun = [min(t.start_unix_ns for t in results.trials if t.round == n) for n in range(3)]
+    assert all(s.state_unix_ns < b for s, b in zip(results.states, begun, strict=False))
     # Every trial in a process of its own, all cells of a round before any of the next.
     rounds = [t.round for t in sorted(results.trials, key=lambda trial: trial.start_unix_ns)]
     assert rounds == [0, 0, 1, 1, 2, 2]
@@ -151,8 +155,11 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path: Path, models: Path, executor
     assert left.torn_bytes == 0
 
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    trials = read_results(tmp_path / "out" / "results.h5").trials
+    results = read_results(tmp_path / "out" / "results.h5")
+    trials = results.trials
     assert sorted(trial.round for trial in trials) == list(range(12))
+    # A round that both runs had a part in may have been looked at before either.
+    assert {state.state_round for state in results.states} == set(range(13))
     assert {trial.trial_id for trial in left.trials} < {trial.trial_id for trial in trials}
 
 

@@ -23,6 +23,8 @@ def cpu_group(limits: Mapping[str, str]) -> Iterator[Path]:
     """
     group = (MOUNTED if V2 else MOUNTED / "cpu") / f"litesweep-test-{os.getpid()}"
     try:
+        if V2:
+            (MOUNTED / "cgroup.subtree_control").write_text("+cpu")
         group.mkdir()
         for name, value in limits.items():
             (group / name).write_text(value)
