@@ -152,7 +152,7 @@ def build(
 def _measure(folder: RunFolder, index: int, executor: ExecutorName, display: Display) -> None:
     if not has_shard(folder, index):
         for warning in warnings(check_up(), "this machine"):
-            display.say(warning)
+            display.say(f"{warning} (see litesweep doctor)")
     measuring = Measuring(folder.progress(index, platform.node()))
     with display.phase("measuring") as phase, phase.following(measuring.look):
         outcome = run_job(folder, index, executor)

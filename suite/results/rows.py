@@ -291,7 +291,7 @@ class StateRow:
         float, Column("f8", "frequency of the CPU that was probed, just after", "Hz")
     ]
     state_temperature_degc: Annotated[
-        float, Column("f8", "highest temperature of any CPU sensor", "degC")
+        float, Column("f8", "highest temperature of any CPU package", "degC")
     ]
     state_governor: Annotated[
         str, Column("str", "frequency governors of the granted CPUs, empty where there are none")

@@ -198,5 +198,5 @@ def _others_took(request: TrialRequest, answer: TrialAnswer, row: TrialRow) -> b
         return True
     # Threads that share a CPU wait for each other, and a quota makes them wait for nobody. The
     # thread that waited longest counts: the rest wait for it where they meet, without a delay.
-    alone = len(answer.cpus) < request.threads or row.throttle_count > 0
-    return not alone and row.run_delay_ns > NOISY_SHARE * answer.sampling_wall_ns
+    our_own_doing = len(answer.cpus) < request.threads or row.throttle_count > 0
+    return not our_own_doing and row.run_delay_ns > NOISY_SHARE * answer.sampling_wall_ns
