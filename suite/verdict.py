@@ -111,8 +111,9 @@ def judge(cell: CellRow, trials: Sequence[TrialRow], precision: float) -> Judgem
         return Judgement("missing", (), int(CellFlag.MISSING))
     # A trial may end well with nothing left after its warm-up: then it says nothing.
     counted = tuple(t for t in trials if t.status == "ok" and t.median_ns > 0)
+    # Trials that were refused for it do not count, and tell of it nevertheless.
+    changed = reduce(or_, (t.validity for t in trials)) & TrialFlag.ARTIFACT_CHANGED
     if not counted:
-        changed = TrialFlag.ARTIFACT_CHANGED & trials[-1].validity
         return Judgement("failed", (), int(TrialFlag.FAILED | changed), trials[-1].error)
     found = {
         CellFlag.FAILED_TRIALS: len(counted) < len(trials),
@@ -127,7 +128,8 @@ def judge(cell: CellRow, trials: Sequence[TrialRow], precision: float) -> Judgem
     }
     deserved = reduce(or_, (flag for flag, holds in found.items() if holds), CellFlag(0))
     error = next((trial.error for trial in trials if trial.status != "ok"), "")
-    return Judgement("ok", counted, int(_of_trials(counted)) | int(deserved), error)
+    validity = int(_of_trials(counted)) | int(deserved) | changed
+    return Judgement("ok", counted, validity, error)
 
 
 def _of_trials(trials: Sequence[TrialRow]) -> TrialFlag:
