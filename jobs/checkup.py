@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from suite.doctor import Examination, diagnose, examine
+from suite.doctor import WATCH_S, Examination, diagnose, examine
 from suite.topology import format_cpu_list, granted_cpus, pin_order, read_cpus
 
 T = TypeVar("T")
 COLOURS = {"warning": "yellow", "note": "cyan"}
 
 
-def check_up() -> Examination:
+def check_up(watch_s: float = WATCH_S) -> Examination:
     """Examine this node as a job that begins here would find it."""
-    return examine(pin_order(read_cpus(granted_cpus())))
+    return examine(pin_order(read_cpus(granted_cpus())), watch_s=watch_s)
 
 
 def to_json(seen: Examination) -> dict[str, Any]:

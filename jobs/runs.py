@@ -17,7 +17,7 @@ from jobs.run_folder import RunFolder, default_folder, open_run
 from suite.artifacts.build import BuildFailure, Built, build_artifacts
 from suite.artifacts.store import Artifact, ArtifactStore
 from suite.cells import Cell
-from suite.doctor import warnings
+from suite.doctor import GLANCE_S, warnings
 from suite.errors import InternalError, UserError
 from suite.sweep import Sweep
 
@@ -151,7 +151,7 @@ def build(
 
 def _measure(folder: RunFolder, index: int, executor: ExecutorName, display: Display) -> None:
     if not has_shard(folder, index):
-        for warning in warnings(check_up(), "this machine"):
+        for warning in warnings(check_up(GLANCE_S), "this machine"):
             display.say(f"{warning} (see litesweep doctor)")
     measuring = Measuring(folder.progress(index, platform.node()))
     with display.phase("measuring") as phase, phase.following(measuring.look):

@@ -24,7 +24,7 @@ from suite.artifacts.watched import Watched
 from suite.canonical import canonical_json
 from suite.cells import Cell
 from suite.cgroup import cpu_quota
-from suite.doctor import examine, warnings
+from suite.doctor import GLANCE_S, examine, warnings
 from suite.errors import UserError
 from suite.journal import Journal, read_journal
 from suite.node import describe_node
@@ -194,7 +194,7 @@ def _check_node(node: NodeRow, slice_: Slice, cpus: tuple[int, ...], warning: Pa
                 f"cpus = {slice_.cpus} for {slice_.cpu_type!r}.",
                 "Correct cpus there, or what srun is given: --cpus-per-task, --cpu-bind.",
             )
-    said, flags = warnings(examine(cpus), node.host), TrialFlag(0)
+    said, flags = warnings(examine(cpus, watch_s=GLANCE_S), node.host), TrialFlag(0)
     if slice_.expect and not is_microarchitecture(node.microarchitecture, slice_.expect):
         flags = TrialFlag.CPU_TYPE_MISMATCH
         said.append(

@@ -11,9 +11,11 @@ from suite.probe import Probe, run_probe
 from suite.state import Machine, State, read_machine, read_state
 from suite.topology import format_cpu_list
 
-WATCH_S = 0.1
-"""How long others are watched; ten of the kernel's ticks."""
-BUSY_SHARE = 0.3
+WATCH_S = 0.5
+"""How long others are watched; the kernel counts in ticks of 10 ms."""
+GLANCE_S = 0.05
+"""The same before a job, whose time is for measuring."""
+BUSY_SHARE = 0.5
 STEAL_SHARE = 0.01
 PROBE_SPREAD = 0.1
 NOMINAL_SHARE = 0.9
@@ -48,10 +50,12 @@ class Examination:
 def examine(
     granted: Sequence[int],
     root: Path = Path("/"),
+    *,
+    watch_s: float = WATCH_S,
     sleep: Callable[[float], object] = time.sleep,
     probe: Callable[[int], Probe] = run_probe,
 ) -> Examination:
-    """Examine this node; it takes a tenth of a second.
+    """Examine this node.
 
     Parameters
     ----------
@@ -59,11 +63,13 @@ def examine(
         The CPUs of this process's affinity, in the order in which threads take them.
     root
         Where `proc` and `sys` are found.
+    watch_s
+        How long others are watched; it takes little more in all.
     """
     machine = read_machine(granted, root)
     probed = probe(granted[0])
     state = read_state(granted, root)
-    sleep(WATCH_S)
+    sleep(watch_s)
     return Examination(machine, probed, state, read_state(granted, root))
 
 

@@ -143,6 +143,13 @@ def test_a_cell_without_its_artifact_or_trials() -> None:
     assert judge(a_cell(), [crashed], 1).error == "signal 11"
 
 
+def test_a_trial_refused_for_its_artifact_does_not_count_and_tells_why() -> None:
+    changed = TrialFlag.FAILED | TrialFlag.ARTIFACT_CHANGED
+    refused = a_trial("bad", status="failed", validity=int(changed))
+    assert judged(*steady(), refused) == ("ok", ("artifact_changed", "failed_trials"))
+    assert judged(refused) == ("failed", ("failed", "artifact_changed"))
+
+
 def test_a_failed_trial_does_not_count_and_is_told() -> None:
     judgement = judge(a_cell(), [*steady(), a_trial("bad", status="crashed", error="why")], 0.02)
     assert (judgement.status, judgement.reasons) == ("ok", ("failed_trials",))

@@ -29,7 +29,7 @@ def seen(
 ) -> Examination:
     """Examine a machine of these files, which has those of `later` once we have slept."""
     lay(root, *files)
-    return examine(granted, root, lambda _: lay(root, later or {}), lambda _: probe)
+    return examine(granted, root, sleep=lambda _: lay(root, later or {}), probe=lambda _: probe)
 
 
 def found(examination: Examination) -> dict[str, str]:
@@ -84,7 +84,7 @@ def test_half_of_a_machine(tmp_path: Path) -> None:
     half = {f"{GROUP}/job/cpuset.cpus.effective": "0-3,8-11"}
     ours = (*range(4), *range(8, 12))
     lay(tmp_path, XEON, half)
-    whole_cores = examine(ours, tmp_path, lambda _: None, lambda _: STEADY)
+    whole_cores = examine(ours, tmp_path, sleep=lambda _: None, probe=lambda _: STEADY)
     assert found(whole_cores) == {"shared_node": "note", "smt": "note"}
 
 
