@@ -244,6 +244,21 @@ def test_the_id_follows_from_the_name_and_not_from_the_place() -> None:
     assert len({NAME.trial_id, *(other.trial_id for other in others)}) == 6
 
 
+def test_an_interruption_is_one_even_if_the_trial_ends_meanwhile() -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # communicate() waits a quarter of a second more for the process, and then knows its end.
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.4)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            failed("import time, signal; time.sleep(0.5); signal.raise_signal(signal.SIGKILL)")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_standard_output_of_the_runtime_cannot_break_the_answer(tiny_tflite: Path) -> None:
     request = TrialRequest(str(tiny_tflite), 1, granted_cpus()[:1], 0)
     code = (

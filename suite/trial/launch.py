@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import IO, Any
 
@@ -116,8 +117,10 @@ def run_trial(
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
-    # The group, not the process alone: nothing that it started may go on using CPUs.
-    os.killpg(process.pid, signal.SIGKILL)
+    # The group, not the process alone: nothing that it started may go on using CPUs. It may have
+    # ended by itself: on Ctrl-C, communicate() still waits for it a moment.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 
