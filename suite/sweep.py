@@ -88,7 +88,7 @@ def _as_list(value: Any) -> Any:
 Name = Annotated[str, Field(strict=True), AfterValidator(_name)]
 Quantization = Annotated[str, Field(strict=True), AfterValidator(_quantization)]
 Threads = Annotated[int, Field(strict=True, ge=1, le=4096)]
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=365 * 86400)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(strict=True, gt=0, le=365 * 86400)]
 Values = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_no_twins)]
 OneOrMore = Annotated[tuple[T, ...], BeforeValidator(_as_list), Field(min_length=1)]
 
@@ -156,7 +156,7 @@ class ModelSpec(_Frozen):
 class Measure(_Frozen):
     """How long and how precisely to measure."""
 
-    precision: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    precision: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.02
     """Relative half-width of the 95 % interval at which a cell is done."""
     min_trials: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 6
     max_trials: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 30

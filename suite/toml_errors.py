@@ -1,9 +1,11 @@
 """What pydantic finds wrong with a TOML file, in the words of that file."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from suite.errors import nearest
 
@@ -21,7 +23,7 @@ def explain(error: ValidationError, path: Path, tables: Mapping[str, type[BaseMo
         The model of each table, by its name: "" is the file itself, "models.*" stands for every
         `[models.NAME]`, and "exclude" may be an array of tables, `[[exclude]]`.
     """
-    findings = error.errors(include_url=False)
+    findings = _worth_telling(error.errors(include_url=False))
     first = findings[0]
     location: Location = tuple(part for part in first["loc"] if part != "[key]")
     joint = ": "
@@ -38,19 +40,33 @@ def explain(error: ValidationError, path: Path, tables: Mapping[str, type[BaseMo
         case "too_short":
             joint, text = " ", "is empty: it needs at least one value"
         case "tuple_type":
-            text = f"{first['input']!r} must be a list, in square brackets"
+            text = f"{_shown(first['input'])} must be a list, in square brackets"
         case "model_type" | "dict_type":
-            text = f"{first['input']!r} must be a table"
+            text = f"{_shown(first['input'])} must be a table"
         case "value_error":
             text = str(first["ctx"]["error"])
         case _:
-            shown = repr(first["input"])
-            if len(shown) > SHOWN_CHARACTERS:
-                shown = shown[:SHOWN_CHARACTERS] + "…"
-            text = f"{shown} will not do: {first['msg'][0].lower()}{first['msg'][1:]}"
+            message = f"{first['msg'][0].lower()}{first['msg'][1:]}"
+            text = f"{_shown(first['input'])} will not do: {message}"
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
     where = _place(location, tables)
     return f"{path}: {where}{joint if where else ''}{text}{more}"
+
+
+def _worth_telling(findings: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Put keys that there are not first: what is missing may be one of them, misspelt.
+
+    A list with a wrong value is also found to be too short, which it is not.
+    """
+    wrong = {finding["loc"][:-1] for finding in findings}
+    findings = [f for f in findings if f["type"] != "too_short" or f["loc"] not in wrong]
+    return sorted(findings, key=lambda finding: finding["type"] != "extra_forbidden")
+
+
+def _shown(value: object) -> str:
+    """Return a value as TOML has it, or nearly so."""
+    shown = json.dumps(value, default=str, ensure_ascii=False)
+    return shown if len(shown) <= SHOWN_CHARACTERS else shown[:SHOWN_CHARACTERS] + "…"
 
 
 def _place(location: Location, tables: Mapping[str, type[BaseModel]]) -> str:

@@ -52,7 +52,7 @@ def test_the_example_is_a_site_with_an_image_for_each_architecture() -> None:
         ('"icelake"', '"icelakes"', "Did you mean 'icelake'?"),
         ("cpus = 2\n", "", "[cpu_types.type_a] cpus is missing"),
         ("cpus = 2", "cpus = 0", "0 will not do"),
-        ('"apptainer"', '"docker"', "'docker' will not do"),
+        ('"apptainer"', '"docker"', '"docker" will not do'),
         ('image = "images/tflite.sif"', "", "image is missing"),
         ('"pmi2"', '"none"', "nodes = 2 needs MPI"),
         ('"batch"', '"batch\\n#SBATCH --evil"', "must be one line"),

@@ -72,7 +72,7 @@ def test_a_sweep_from_objects_writes_a_file_that_reads_as_itself(tmp_path: Path)
     [
         ("thread = [1]", ["[axes]", "'thread'", "'threads'"]),
         ("threads = [0]", ["[axes] threads, value 1", "greater than or equal to 1"]),
-        ("threads = [true]", ["[axes] threads, value 1", "integer"]),
+        ("threads = [true]", ["[axes] threads, value 1: true will not do", "integer"]),
         ("threads = []", ["[axes] threads", "empty"]),
         ("threads = [1, 1]", ["[axes] threads", "1 is listed more than once"]),
         ("threads = 1", ["[axes] threads", "1 must be a list"]),
@@ -88,6 +88,7 @@ def test_a_mistake_on_an_axis_is_named(tmp_path: Path, change: str, words: list[
     for word in [*words, "sweep.toml"]:
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "(and" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,9 @@ def test_a_mistake_on_an_axis_is_named(tmp_path: Path, change: str, words: list[
         (MINIMAL + "[[exclude]]", ["[[exclude]] number 1", "names no axis"]),
         (MINIMAL + "[[include]]\nmodel = 'mm'", ["[[include]] model", "[models.mm]"]),
         (MINIMAL + "[extra]", ["'extra'"]),
+        (MINIMAL.replace("[axes]", "[axis]"), ["no key 'axis' here", "'axes'", "1 more"]),
+        (MINIMAL + "[measure]\nbudget = true", ["[measure] budget: true", "number"]),
+        (MINIMAL + "[measure]\nprecision = true", ["[measure] precision: true", "number"]),
     ],
 )
 def test_a_mistake_elsewhere_is_named(tmp_path: Path, text: str, words: list[str]) -> None:
