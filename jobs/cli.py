@@ -1,9 +1,12 @@
 """The command line: `litesweep plan | run | submit | status | ... | doctor | show | figures`."""
 
+import codecs
 import errno
+import io
 import json
 import sys
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -88,6 +91,24 @@ def jobs_of(mode: Mode, job_length: str, budget: float | None) -> "Jobs":
     from suite.sweep import seconds
 
     return Jobs(mode.value, seconds(job_length), budget)
+
+
+def print_version(wanted: bool) -> None:
+    """Print which release this is, and end."""
+    if wanted:
+        print(f"litesweep {version('litesweep')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the release.", callback=print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Take the options that go before any command."""
 
 
 @app.command()
@@ -369,11 +390,17 @@ def figures(
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
+NOT_OURS = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+)
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one message and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # some terminals have no such signs
+            stream.reconfigure(errors="plain")
     # What we throw is told here, in one place; typer tells of wrong arguments itself.
     try:
         app()
@@ -391,6 +418,20 @@ def main() -> None:
         if error.name in ("suite", "jobs", "analysis"):
             raise
         fail(f"The package {error.name!r} is missing: pip install 'litesweep[measure]'.", 2)
+
+
+PLAIN = {"×": "x", "µ": "u", "±": "~", "…": "~"}
+
+
+def plain(error: UnicodeError) -> tuple[str, int]:
+    """Stand in for what a stream's encoding does not have, in as many columns."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lost = error.object[error.start : error.end]
+    return "".join(PLAIN.get(character, "?") for character in lost), error.end
+
+
+codecs.register_error("plain", plain)
 
 
 def fail(message: str, code: int) -> NoReturn:

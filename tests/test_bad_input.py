@@ -114,6 +114,12 @@ def test_a_folder_that_belongs_to_another(
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["letter.txt"]
     _check(litesweep("run", "a.toml", "--out", "a.toml"), ["is a file"])
 
+    before = sorted(tmp_path.iterdir())
+    for out, words in (("x" * 300, "too long"), ("a.toml/out", "Not a directory")):
+        _check(litesweep("run", "a.toml", "--out", out), [words])
+        _check(litesweep("figures", "out", "--out", out), [words])
+    assert sorted(tmp_path.iterdir()) == before
+
 
 def test_paths_with_spaces_and_quotes_work(
     litesweep: Litesweep, tmp_path: Path, models: Path

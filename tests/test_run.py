@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,31 @@ def test_the_default_folder_is_named_by_name_and_hash(
     [cell] = json.loads(litesweep("show", folder, "--json").stdout)
     assert cell["quantization"] == "float32"
     assert "few_trials" in cell["verdict"]
+    # A terminal that knows ASCII alone is no reason to fail.
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    shown = litesweep("show", folder, env=ascii_only)
+    assert shown.returncode == 0, shown.stderr
+    assert "x over" in shown.stdout
+
+
+def test_a_run_goes_on_with_another_store(
+    litesweep: Litesweep, tmp_path: Path, models: Path
+) -> None:
+    sweep = write(tmp_path, READY, models)
+    assert litesweep("run", sweep, "--out", "out", "--store", "a").returncode == 0
+    before = digest(tmp_path / "out" / "results.h5")
+    # As if it had been interrupted before its first trial.
+    for name in ("journals", "shards"):
+        shutil.rmtree(tmp_path / "out" / name)
+    (tmp_path / "out" / "results.h5").unlink()
+    shutil.rmtree(tmp_path / "a")
+    done = litesweep("run", sweep, "--out", "out", "--store", "b")
+    assert done.returncode == 0, done.stderr
+    assert digest(tmp_path / "out" / "results.h5") != before  # measured anew
+
+
+def test_it_says_which_release_it_is(litesweep: Litesweep) -> None:
+    assert litesweep("--version").stdout == f"litesweep {version('litesweep')}\n"
 
 
 def test_the_results_follow_from_the_journal_alone(
