@@ -1,7 +1,8 @@
 """The plan of a run: all that its jobs need to know, in one file."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -82,6 +83,14 @@ class Plan:
         """Return the cells of a slice, in its order."""
         cells = {planned.cell.cell_id: planned for planned in self.cells}
         return tuple(cells[cell_id] for cell_id in self.slices[index].cell_ids)
+
+    def with_files(self, paths: Mapping[str, Path]) -> "Plan":
+        """Return the plan with other paths of the artifacts `paths` (by key): the store has moved.
+
+        What is there is the same file, or the jobs will refuse it.
+        """
+        moved = {key: replace(self.artifacts[key], path=path) for key, path in paths.items()}
+        return replace(self, artifacts=self.artifacts | moved)
 
     def results(self) -> Results:
         """Return the run's results before anything is measured: all cells, no trial."""

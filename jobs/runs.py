@@ -72,7 +72,9 @@ def _plan(grid: Grid, store: ArtifactStore, folder: RunFolder, display: Display)
         plan = Plan.read(folder.plan_file)
         check_sources(grid, plan)
         missing = {key for key, artifact in plan.artifacts.items() if not artifact.path.exists()}
-        build(grid, store, folder, display, missing)
+        if found := build(grid, store, folder, display, missing):
+            plan = plan.with_files({key: a.path for key, a in found.items() if isinstance(a, Artifact)})
+            plan.write(folder.plan_file)
         return plan
     built = build(grid, store, folder, display)
     plan = make_plan(grid, built, folder.identity(), lambda cells: one_slice(cells, grid.sweep))
