@@ -26,6 +26,7 @@ from suite.artifacts.build import (
 from suite.artifacts.check import UnfitError, agreement, check_operators, check_outputs
 from suite.artifacts.request import ArtifactRequest
 from suite.artifacts.store import Artifact, ArtifactStore
+from suite.models.examples import InputSpec, given_examples
 from suite.models.source import resolve_source
 from suite.models.tflite_file import TfliteFile, read_tflite
 from suite.quantizations import RECIPES
@@ -94,9 +95,27 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         t = keras.Input((7,), dtype="int32")
         keras.Model(t, layers.Dense(2)(layers.Flatten()(layers.Embedding(9, 4)(t)))).save(
             sys.argv[1] + "/tokens.keras")
+        t = keras.Input((5, 8))
+        keras.Model(t, layers.Dense(2)(layers.LSTM(6)(t))).save(sys.argv[1] + "/recurrent.keras")
+        i = keras.Input((8, 8, 3))
+        random = layers.RandomFlip()(layers.Rescaling(0.1)(i))
+        keras.Model(i, random).save(sys.argv[1] + "/random.keras")
+        keras.Model(i, layers.Lambda(lambda x: x * 2)(i)).save(sys.argv[1] + "/lambda.keras")
         b = keras.Input(batch_shape=(4, 6))
         keras.Model(b, layers.Dense(2)(b)).save(sys.argv[1] + "/batch.keras")
         import tensorflow as tf
+
+        class Module(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.string)])
+            def length(self, x):
+                return tf.strings.length(x)
+
+            @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32)])
+            def betainc(self, x):
+                return tf.math.betainc(x + 1.0, x + 2.0, x)
+
+        for name in ("length", "betainc"):
+            tf.saved_model.save(Module(), f"{sys.argv[1]}/{name}", getattr(Module(), name))
         for name in ("batch", "open"):
             model = keras.models.load_model(f"{sys.argv[1]}/{name}.keras")
             converted = tf.lite.TFLiteConverter.from_keras_model(model).convert()
@@ -194,6 +213,33 @@ def test_a_batch_that_is_fixed_stays(workshop: Workshop, shapes: Path, tmp_path:
     assert workshop.artifact(request(shapes, "batch.tflite", "float32"))
 
 
+def test_a_recurrent_model_is_converted_with_its_batch_closed(
+    workshop: Workshop, shapes: Path
+) -> None:
+    row = workshop.artifact(request(shapes, "recurrent.keras", "float32")).row
+    assert row.error_rel_l2 < 1e-5
+    assert "WHILE" in json.loads(row.operators)
+
+
+def test_layers_that_keep_a_seed(workshop: Workshop, shapes: Path) -> None:
+    for quantization in ("float32", "int8"):
+        assert workshop.artifact(request(shapes, "random.keras", quantization))
+
+
+def test_code_and_text_in_a_model_are_refused_in_words(apart: Workshop, shapes: Path) -> None:
+    with pytest.raises(UserError, match=r"lambda.keras\) cannot be loaded.*\n.*model.export"):
+        apart.build(request(shapes, "lambda.keras", "float32"))
+    with pytest.raises(UserError, match="takes text, in 'x'"):
+        apart.build(request(shapes, "length", "float32"))
+
+
+def test_an_operator_that_is_not_there_is_named_without_our_own_code(
+    apart: Workshop, shapes: Path
+) -> None:
+    reason = apart.failure(request(shapes, "betainc", "float32"))
+    assert "float32: 'tf.Betainc' op is neither a custom op nor a flex op." in reason
+
+
 def test_integer_tokens_are_inputs_too(workshop: Workshop, shapes: Path) -> None:
     assert workshop.artifact(request(shapes, "tokens.keras", "dynamic")).row.error_rel_l2 < 0.1
 
@@ -216,6 +262,35 @@ def test_data_that_do_not_fit(apart: Workshop, models: Path, tmp_path: Path) -> 
     (tmp_path / "text.npy").write_text("no array")
     with pytest.raises(UserError, match="cannot be read"):
         apart.build(request(models, "tiny.keras", "int8", data=str(tmp_path / "text.npy")))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ([np.full((5, 2), np.nan)], "NaN or infinity"),
+        ([np.full((5, 2), 1e300)], "NaN or infinity, or what is that as float32"),
+        ([np.full((5, 2), "a")], "<U1, and not numbers"),
+        ([np.ones((5, 2), complex)], "complex128, and not numbers"),
+        ([np.ones((5, 2), "M8[s]")], "not numbers"),
+        ([np.float32(1)], r"of shape \(\)"),
+        ([np.ones((5, 2)), np.ones((3, 2))], "different numbers of examples: 5, 3"),
+    ],
+    ids=lambda value: value[:12] if isinstance(value, str) else "",
+)
+def test_data_that_a_model_cannot_take(
+    tmp_path: Path, arrays: list[np.ndarray], words: str
+) -> None:
+    inputs = [InputSpec(f"input_{n}", (1, 2), "float32") for n in range(len(arrays))]
+    np.savez(tmp_path / "x.npz", *arrays)
+    with pytest.raises(UserError, match=words):
+        given_examples(tmp_path / "x.npz", inputs, 4)
+
+
+def test_truncated_data(tmp_path: Path) -> None:
+    np.savez(tmp_path / "whole.npz", np.ones((500, 2)))
+    (tmp_path / "x.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:3000])
+    with pytest.raises(UserError, match="cannot be read"):
+        given_examples(tmp_path / "x.npz", [InputSpec("input", (1, 2), "float32")], 4)
 
 
 def test_a_ready_file_is_taken_as_it_is(workshop: Workshop, models: Path) -> None:
@@ -326,6 +401,21 @@ def test_two_that_start_together_build_once(models: Path, tmp_path: Path) -> Non
     assert len(list(tmp_path.glob("??/*/model.tflite"))) == 2
     assert not list(tmp_path.glob(".building-*"))
     assert len(logs) == 2
+
+
+@pytest.mark.parametrize("damage", ["model.tflite", "artifact.json", "half a description"])
+def test_an_artifact_that_is_no_longer_whole_is_built_anew(
+    apart: Workshop, models: Path, damage: str
+) -> None:
+    made = request(models, "tiny.tflite", "float32")
+    artifact = apart.artifact(made)
+    if damage == "half a description":
+        (artifact.path.parent / "artifact.json").write_text("{")
+    else:
+        (artifact.path.parent / damage).unlink()
+    assert apart.store.find(made.key) is None
+    assert apart.artifact(made).path == artifact.path
+    assert artifact.path.read_bytes() == (models / "tiny.tflite").read_bytes()
 
 
 def test_a_builder_that_is_killed_costs_its_artifact_alone(models: Path, tmp_path: Path) -> None:

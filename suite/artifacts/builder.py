@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -28,7 +28,7 @@ from suite.artifacts.check import (
     check_operators,
     check_outputs,
 )
-from suite.artifacts.recipes import convert, requantize
+from suite.artifacts.recipes import IntegerType, convert, requantize
 from suite.artifacts.request import ArtifactRequest
 from suite.artifacts.store import MODEL, describe
 from suite.canonical import canonical_json
@@ -96,7 +96,8 @@ def _said(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if "error:" in line.lower()]
     text = (causes or lines or [type(error).__name__])[0]
-    return text.rstrip(".")[:300]
+    # In front of the cause stand lines of our own code, where the operation was traced.
+    return text.rpartition("error: ")[2].rstrip(".")[:300]
 
 
 def build(request: ArtifactRequest, folder: Path, base: Path | None) -> None:
@@ -160,12 +161,24 @@ def _from_model(request: ArtifactRequest, base: Path | None, path: Path) -> Refe
     if base:
         path.write_bytes(requantize(request.quantization, base, examples, io))
     else:
-        path.write_bytes(convert(request.quantization, model, examples, io))
+        path.write_bytes(_converted(request.quantization, model, examples, io))
     outputs = [
         [value.astype(np.float64) for value in model.run(example)]
         for example in examples[:CHECK_EXAMPLES]
     ]
     return Reference(f"{request.spec.source} in TensorFlow", examples[:CHECK_EXAMPLES], outputs)
+
+
+def _converted(
+    quantization: str, model: Any, examples: Sequence[Example], io: IntegerType
+) -> bytes:
+    try:
+        return convert(quantization, model, examples, io)
+    except Exception as error:
+        # The loop of a recurrent layer can be converted only where the batch is closed.
+        if "TensorList" not in str(error) or model.with_batch_of_one is None:
+            raise
+        return convert(quantization, model.with_batch_of_one(), examples, io)
 
 
 def _from_file(request: ArtifactRequest, base: Path | None, path: Path) -> Reference:

@@ -176,4 +176,4 @@ def agreement(outputs: Sequence[Outputs], reference: Sequence[Outputs]) -> Agree
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return " ".join(str(error).split())[:300].rstrip(".")

@@ -58,11 +58,13 @@ class ArtifactStore:
         return cls(Path(root).absolute())
 
     def find(self, key: str) -> Artifact | None:
-        """Return the artifact of `key`, if it is there."""
+        """Return the artifact of `key`, if it is there, and whole."""
         folder = self._folder(key)
         try:
             said = json.loads((folder / DESCRIPTION).read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
+            return None
+        if not (folder / MODEL).exists():  # a cache may be cleaned file by file
             return None
         return Artifact(
             folder / MODEL, ArtifactRow(**said["row"]), rough_latency_ns=said["rough_latency_ns"]
@@ -114,9 +116,11 @@ class ArtifactStore:
             sync(path)
         folder = self._folder(key)
         folder.parent.mkdir(exist_ok=True)
-        if not folder.exists():
-            scratch.rename(folder)
-            sync(folder.parent)
+        if self.find(key):
+            return
+        shutil.rmtree(folder, ignore_errors=True)  # what is left of it is not whole
+        scratch.rename(folder)
+        sync(folder.parent)
 
     def _folder(self, key: str) -> Path:
         return self.root / key[:2] / key

@@ -1,8 +1,11 @@
 """Examples to put through a model: given in a file, or seeded noise."""
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,8 +55,13 @@ def given_examples(path: Path, inputs: Sequence[InputSpec], count: int) -> list[
         If the file cannot be read or its arrays do not fit the model's inputs.
     """
     arrays = _arrays(path, inputs)
-    parts = []
+    parts: list[npt.NDArray[Any]] = []
     for spec, array in zip(inputs, arrays, strict=True):
+        if array.dtype.kind not in "fiub":
+            raise UserError(
+                f"The data in {str(path)!r} are of type {array.dtype}, and not numbers.",
+                "Save numeric arrays with numpy.save or numpy.savez.",
+            )
         batch, *shape = spec.shape or (1,)
         if list(array.shape[1:]) != shape or len(array) < batch:
             raise UserError(
@@ -61,20 +69,42 @@ def given_examples(path: Path, inputs: Sequence[InputSpec], count: int) -> list[
                 f"{spec.name!r} needs (examples, {', '.join(map(str, shape))}).",
                 "Save them so, or set input_shape.",
             )
-        whole = array[: len(array) // batch * batch].astype(spec.dtype)
-        parts.append(whole.reshape(-1, *spec.shape)[:count])
-    return [list(example) for example in zip(*parts, strict=False)]
+        whole = array[: len(array) // batch * batch]
+        parts.append(_as_type(path, whole.reshape(-1, *spec.shape), spec))
+    if len({len(part) for part in parts}) > 1:
+        raise UserError(
+            f"The arrays in {str(path)!r} have different numbers of examples: "
+            f"{', '.join(str(len(part)) for part in parts)}.",
+            "The first dimension of each is the example.",
+        )
+    return [list(example) for example in islice(zip(*parts, strict=True), count)]
+
+
+def _as_type(path: Path, array: npt.NDArray[Any], spec: InputSpec) -> npt.NDArray[Any]:
+    """Return `array` in the type of the input.
+
+    What is not finite is refused: the converter crashes on infinite ranges.
+    """
+    with np.errstate(all="ignore"):
+        cast: npt.NDArray[Any] = array.astype(spec.dtype)
+    if not (np.isfinite(array).all() and np.isfinite(cast).all()):
+        raise UserError(
+            f"The data in {str(path)!r} have NaN or infinity, or what is that as {spec.dtype}, "
+            f"for the model's input {spec.name!r}.",
+            "Leave those examples out.",
+        )
+    return cast
 
 
 def _arrays(path: Path, inputs: Sequence[InputSpec]) -> list[npt.NDArray[np.generic]]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            found = {"": loaded}
-        else:
-            with loaded:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                found = {"": loaded}
+            else:
                 found = {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
             f"The data in {str(path)!r} cannot be read: {error}.",
             "Save numeric arrays with numpy.save or numpy.savez.",

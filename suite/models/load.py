@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ class LoadedModel:
     """A concrete function with the batch dimension open, where the model leaves it open."""
     owner: Any
     """Keeps the variables alive, and tells the converter of them."""
+    with_batch_of_one: "Callable[[], LoadedModel] | None" = None
+    """The same with the batch closed, where it is open."""
 
     def run(self, example: Example) -> Outputs:
         """Return the model's own outputs, flattened."""
@@ -41,22 +44,36 @@ def load_model(name: str, spec: ModelSpec, source: Source) -> LoadedModel:
     UserError
         If the source cannot be used, whatever is to be made of it.
     """
-    if source.kind == "saved-model":
-        return _saved_model(name, spec, source)
+    load = _saved_model if source.kind == "saved-model" else _keras
+    model = load(name, spec, source)
+    if texts := [repr(value.name) for value in model.inputs if value.dtype == "string"]:
+        raise UserError(
+            f"The model {name!r} takes text, in {', '.join(texts)}, and only numbers can be made "
+            "up for it.",
+            "Save the part of it that takes numbers.",
+        )
+    return model
+
+
+def _keras(name: str, spec: ModelSpec, source: Source) -> LoadedModel:
     try:
         model = _application(spec, source) if source.kind == "keras-application" else _file(source)
     except Exception as error:
+        weights = f", weights {spec.weights}" if spec.weights else ""
         raise UserError(
-            f"The model {name!r} ({spec.source}, weights {spec.weights}) cannot be loaded: "
-            f"{first_line(error)}.",
-            _KERAS_HINT if source.kind == "keras-application" else "Save it again with Keras 3.",
+            f"The model {name!r} ({spec.source}{weights}) cannot be loaded: {first_line(error)}.",
+            _APPLICATION_HINT if source.kind == "keras-application" else _FILE_HINT,
         ) from error
     return _from_keras(name, spec, model)
 
 
-_KERAS_HINT = (
+_APPLICATION_HINT = (
     "weights = 'seed:0' needs no download; a weights file must fit the application, and "
     "input_shape what it takes."
+)
+_FILE_HINT = (
+    "If it has layers or functions of your own, give it as a SavedModel: model.export(folder). "
+    "Else save it again with Keras 3."
 )
 
 
@@ -113,7 +130,9 @@ def _from_keras(name: str, spec: ModelSpec, model: Any) -> LoadedModel:
     def call(*values: Any) -> Any:
         return model(tf.nest.pack_sequence_as(structure, values), training=False)
 
-    return _traced(call, inputs, model, tensors[0].shape[0])
+    # Random layers keep a seed, which the graph refers to though inference does not draw.
+    seeds = [variable.value for variable in model.variables]
+    return _traced(call, inputs, [model, *seeds], tensors[0].shape[0])
 
 
 def _traced(
@@ -136,7 +155,8 @@ def _traced(
     # own from it, and they would be left as operators that yield NaN: so they are laid open.
     owner = tf.Module()
     owner.captured = [kept, *function.graph.variables]
-    return LoadedModel(tuple(inputs), function, owner)
+    closed = partial(_traced, call, inputs, kept, 1) if batch is None else None
+    return LoadedModel(tuple(inputs), function, owner, closed)
 
 
 def _argument(name: str, number: int, inputs: Sequence[InputSpec]) -> str:
