@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+# pip says nothing while it unpacks, for a minute or more: how much is there is said meanwhile.
+INSTALL = @(while sleep 5 >/dev/null 2>&1; kill -0 $$$$ 2>/dev/null; do du -sh $(VENV); done) & $(PIP)
 
 .PHONY: help setup demo cluster-demo test lint types check bench baseline clean
 help:

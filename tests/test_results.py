@@ -242,6 +242,7 @@ def test_units_flags_and_indices_follow_cf(path: Path) -> None:
         assert data.attrs["Conventions"] == "CF-1.11"
         assert data.latency_ns.attrs["units"] == "ns"
         assert data.peak_rss_bytes.attrs["units"] == "byte"
+        assert data.threads.attrs["units"] == "1"
         assert data.row_size.attrs["sample_dimension"] == "sample"
         assert data.cell_index.attrs["instance_dimension"] == "cell"
         assert data.state_node_index.attrs["instance_dimension"] == "node"

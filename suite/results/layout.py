@@ -88,7 +88,8 @@ def _lay_out(
             for axis in values[0] if values else ():
                 column = [value[axis] for value in values]
                 dtype = "str" if isinstance(column[0], str) else "i8"
-                yield Variable(axis, dimension, _array(column, dtype), {"long_name": axis})
+                attributes = {"long_name": axis} | ({"units": "1"} if dtype == "i8" else {})
+                yield Variable(axis, dimension, _array(column, dtype), attributes)
         case Ragged(row_size, dtype, long_name, units):
             sizes = np.array([len(value) for value in values], "i8")
             attributes = {"long_name": f"length of the row's {name}", "units": "1"}
