@@ -9,7 +9,7 @@ from rich.console import Console
 from jobs.checkup import check_up
 from jobs.collect import collect, has_shard
 from jobs.display import Building, Display, Measuring
-from jobs.executors import ExecutorName, run_job
+from jobs.executors import EXECUTORS, ExecutorName, run_job
 from jobs.grid import Grid, check_machine, lay_out
 from jobs.plan import Plan, PlannedArtifact, PlannedCell, Slice
 from jobs.projection import trial_seconds
@@ -18,7 +18,7 @@ from suite.artifacts.build import BuildFailure, Built, build_artifacts
 from suite.artifacts.store import Artifact, ArtifactStore
 from suite.cells import Cell
 from suite.doctor import GLANCE_S, warnings
-from suite.errors import InternalError, UserError
+from suite.errors import InternalError, UserError, nearest
 from suite.sweep import Sweep
 
 
@@ -54,6 +54,8 @@ def run(
     InternalError
         If a job ended by an error inside litesweep.
     """
+    if executor not in EXECUTORS:  # submitit would take "slurm" for more than it is here
+        raise UserError(f"There is no executor {executor!r}.", nearest(executor, EXECUTORS))
     display = Display(console or Console(stderr=True))
     grid = lay_out(sweep)
     check_machine(grid.cells)

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -331,6 +332,31 @@ def test_a_keras_application(workshop: Workshop, tmp_path: Path) -> None:
         assert isinstance(artifact, Artifact), artifact
     with pytest.raises(UserError, match="input_shape"):
         workshop.build(request(tmp_path, "keras:MobileNetV2", "float32", input_shape=(9, 9, 5)))
+
+
+def test_a_download_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
+    code = """
+        from pathlib import Path
+        from suite import ModelSpec
+        from suite.models import load
+        from suite.models.source import resolve_source
+        load.SILENCE_S = 1.0
+        spec = ModelSpec(source="keras:MobileNetV2", weights="imagenet")
+        load.load_model("m", spec, resolve_source("m", spec, Path()))
+    """
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        proxy = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            env={**os.environ, "https_proxy": proxy, "no_proxy": "", "KERAS_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+    assert "UserError: The model 'm' (keras:MobileNetV2, weights imagenet)" in done.stderr
+    assert "timed out" in done.stderr
+    assert "'seed:0' needs no download" in done.stderr
 
 
 def test_the_same_request_gives_the_same_bytes(

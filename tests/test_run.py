@@ -17,7 +17,7 @@ import pytest
 
 import analysis
 from jobs import run
-from suite import Axes, Measure, ModelSpec, Sweep
+from suite import Axes, Measure, ModelSpec, Sweep, UserError
 from suite.journal import read_journal
 from suite.results.read import read_results
 from tests.conftest import REPOSITORY, Litesweep
@@ -333,3 +333,14 @@ def test_from_objects_to_samples(models: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         results["trial_median_ns"].sel(model="m").values.ravel(), medians, rtol=0
     )
+
+
+def test_an_executor_that_is_none_is_refused(models: Path, tmp_path: Path) -> None:
+    sweep = Sweep(
+        name="objects",
+        axes=Axes(model=("m",)),
+        models={"m": ModelSpec(source=str(models / "tiny.tflite"))},
+    )
+    with pytest.raises(UserError, match=r"no executor 'slurm'\.\nKnown: debug, local"):
+        run(sweep, tmp_path / "out", "slurm")  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()

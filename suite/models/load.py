@@ -1,5 +1,6 @@
 """Loading a model with TensorFlow; imported by the process that builds an artifact and no other."""
 
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,9 @@ from suite.models.applications import INPUT_SIDE
 from suite.models.examples import Example, InputSpec
 from suite.models.source import APPLICATION, Source
 from suite.sweep import ModelSpec
+
+SILENCE_S = 60.0
+"""A download that says nothing for so long has failed."""
 
 Outputs = list[npt.NDArray[np.generic]]
 
@@ -81,7 +85,7 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's text that says something, at a bearable length."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
-    return text.rstrip(".")[:300]
+    return text.rstrip(".:")[:300]
 
 
 def _application(spec: ModelSpec, source: Source) -> Any:
@@ -92,6 +96,7 @@ def _application(spec: ModelSpec, source: Source) -> Any:
         weights = str(source.weights_path)
     elif spec.weights == "imagenet":
         weights = "imagenet"
+        socket.setdefaulttimeout(SILENCE_S)  # Keras itself would wait for an answer for ever
     else:
         tf.keras.utils.set_random_seed(int(str(spec.weights).removeprefix("seed:")))
     make = getattr(tf.keras.applications, application)
