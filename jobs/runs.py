@@ -74,8 +74,9 @@ def _plan(grid: Grid, store: ArtifactStore, folder: RunFolder, display: Display)
         plan = Plan.read(folder.plan_file)
         check_sources(grid, plan)
         missing = {key for key, artifact in plan.artifacts.items() if not artifact.path.exists()}
-        if found := build(grid, store, folder, display, missing):
-            plan = plan.with_files({key: a.path for key, a in found.items() if isinstance(a, Artifact)})
+        found = build(grid, store, folder, display, missing).items()
+        if moved := {key: a.path for key, a in found if isinstance(a, Artifact)}:
+            plan = plan.with_files(moved)
             plan.write(folder.plan_file)
         return plan
     built = build(grid, store, folder, display)
