@@ -429,14 +429,17 @@ def test_two_that_start_together_build_once(models: Path, tmp_path: Path) -> Non
     assert len(logs) == 2
 
 
-@pytest.mark.parametrize("damage", ["model.tflite", "artifact.json", "half a description"])
+@pytest.mark.parametrize("damage", ["model.tflite", "artifact.json", "half", "older"])
 def test_an_artifact_that_is_no_longer_whole_is_built_anew(
     apart: Workshop, models: Path, damage: str
 ) -> None:
     made = request(models, "tiny.tflite", "float32")
     artifact = apart.artifact(made)
-    if damage == "half a description":
-        (artifact.path.parent / "artifact.json").write_text("{")
+    description = artifact.path.parent / "artifact.json"
+    if damage == "half":
+        description.write_text("{")
+    elif damage == "older":
+        description.write_text(description.read_text().replace("top1_agreement", "top1"))
     else:
         (artifact.path.parent / damage).unlink()
     assert apart.store.find(made.key) is None

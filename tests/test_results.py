@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import suite.results
 from suite.errors import UserError
 from suite.results import seal
+from suite.results.layout import content_digest
 from suite.results.merge import MergeConflictError, merge
 from suite.results.normal import in_order, rows_of
 from suite.results.read import read_results
@@ -307,6 +308,19 @@ def test_another_schema(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file.attrs["schema_version"] = "2.0"
     with pytest.raises(UserError, match=r"schema 2\.0; this release reads 1\.1"):
+        read_results(path)
+
+
+def test_a_file_from_before_a_variable_was_there(path: Path) -> None:
+    write_results(path, some_results())
+    with h5py.File(path, "r+") as file:
+        del file["process_wall_ns"]
+        arrays = {n: d[()] for n, d in file.items() if isinstance(d, h5py.Dataset)}
+        arrays = {n: a for n, a in arrays.items() if not file[n].is_scale}
+        axes = file.attrs["axes"].decode().split()
+        provenance = {k: v[()].decode() for k, v in file["provenance"].items()}
+        file.attrs["content_digest"] = content_digest(arrays, axes, provenance)
+    with pytest.raises(UserError, match="no variable 'process_wall_ns': another release"):
         read_results(path)
 
 

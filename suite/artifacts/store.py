@@ -60,15 +60,14 @@ class ArtifactStore:
     def find(self, key: str) -> Artifact | None:
         """Return the artifact of `key`, if it is there, and whole."""
         folder = self._folder(key)
-        try:
-            said = json.loads((folder / DESCRIPTION).read_text())
-        except (FileNotFoundError, ValueError):
-            return None
         if not (folder / MODEL).exists():  # a cache may be cleaned file by file
             return None
-        return Artifact(
-            folder / MODEL, ArtifactRow(**said["row"]), rough_latency_ns=said["rough_latency_ns"]
-        )
+        try:
+            said = json.loads((folder / DESCRIPTION).read_text())
+            row = ArtifactRow(**said["row"])
+        except (FileNotFoundError, ValueError, TypeError):  # damaged, or of another release
+            return None
+        return Artifact(folder / MODEL, row, rough_latency_ns=said["rough_latency_ns"])
 
     @contextmanager
     def building(self, key: str, give_up: Callable[[], bool] = lambda: False) -> Iterator[Path]:

@@ -63,7 +63,13 @@ def _results_in(file: h5py.File, path: Path) -> Results:
     provenance = {key: _text(value[()]) for key, value in file["provenance"].items()}
     if content_digest(arrays, axes, provenance) != _text(file.attrs["content_digest"]):
         raise UserError(f"{str(path)!r} was altered after it was written.", AGAIN)
-    return results_in(arrays, axes, provenance)
+    try:
+        return results_in(arrays, axes, provenance)
+    except KeyError as error:  # the file is whole, so it was written without
+        raise UserError(
+            f"{str(path)!r} has no variable {error}: another release of litesweep wrote it.",
+            "Read it with that release.",
+        ) from error
 
 
 def _text(value: Any) -> str:
