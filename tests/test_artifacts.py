@@ -186,6 +186,11 @@ def test_two_inputs_keep_their_order(workshop: Workshop, shapes: Path, tmp_path:
         assert workshop.artifact(made).row.error_rel_l2 < error
 
 
+def test_one_shape_is_not_for_two_inputs(apart: Workshop, shapes: Path) -> None:
+    with pytest.raises(UserError, match="'m' has 2 inputs, and input_shape is for one"):
+        apart.build(request(shapes, "two.keras", "float32", input_shape=(4,)))
+
+
 def test_inputs_by_name(workshop: Workshop, shapes: Path) -> None:
     for quantization, error in (("float32", 1e-5), ("int8", 0.1), ("dynamic", 0.1)):
         made = request(shapes, "dictionary.keras", quantization)

@@ -175,7 +175,12 @@ def _closed(
 ) -> tuple[int, ...]:
     """Return an input's shape with the dimensions that the model leaves open filled in."""
     shape = tuple(shape)
-    given = spec.input_shape if inputs == 1 else None
+    given = spec.input_shape
+    if given is not None and inputs > 1:
+        raise UserError(
+            f"The model {name!r} has {inputs} inputs, and input_shape is for one.",
+            f"Leave it away under [models.{name}].",
+        )
     if given is not None:
         fits = len(given) == len(shape) and all(
             open_ is None or open_ == size for open_, size in zip(shape, given, strict=True)
