@@ -94,9 +94,9 @@ def next_round(cells: Sequence[Cell], history: History, measure: Measure) -> lis
     if not any(history.values()):
         return active
 
-    def need(cell: Cell) -> tuple[float, int]:
+    def need(cell: Cell) -> tuple[float, int, str]:
         trials = history[cell.cell_id]
-        return -imprecision(trials, measure), len(trials)
+        return -imprecision(trials, measure), len(trials), cell.cell_id  # whatever their order
 
     room_s = measure.budget - _spent_s(history)
     fitting = set()
@@ -154,7 +154,7 @@ def seconds_left(
 
 
 def _spent_s(history: History) -> float:
-    return sum(_seconds(trial) for trials in history.values() for trial in trials)
+    return sum(trial.process_wall_ns for trials in history.values() for trial in trials) / 1e9
 
 
 def _seconds(trial: TrialRow) -> float:

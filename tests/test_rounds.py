@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from suite.cells import Cell
 from suite.results.rows import TrialRow
-from suite.rounds import Progress, round_order, run_rounds
+from suite.rounds import Progress, round_order, run_rounds, unfinished
 from suite.stopping import GIVE_UP_AFTER, finished, trials_wanted
 from suite.sweep import Measure
 
@@ -108,6 +108,16 @@ def test_what_is_left_of_the_budget_goes_to_the_least_resolved() -> None:
     machine.run(CELLS[:4], Measure(budget=6 * 4 + 2.0))
     # Six rounds of all; the quiet cell is done; there is time for two trials more.
     assert machine.counts() == {"cell1": 6, "cell2": 7, "cell3": 7, "cell4": 6}
+
+
+@given(st.floats(0.5, 60), st.permutations(CELLS[:5]))
+def test_what_is_left_to_measure_does_not_depend_on_the_order_of_cells(
+    budget: float, others: list[Cell]
+) -> None:
+    machine = Machine({"cell1": [1e6, 2e6], "cell3": [1e6, 1.5e6]})
+    rule = Measure(budget=budget)
+    machine.run(CELLS[:5], rule)
+    assert unfinished(others, rule, machine.trials) == []
 
 
 @given(st.floats(0.5, 60), st.integers(0, 3))
