@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from suite.errors import UserError, nearest
+from analysis.invocations import (
+    INVOCATION_VARIABLES,
+    QUANTILES,
+    median_error,
+    of_invocations,
+    steady,
+)
+from analysis.noise import noise_of_nodes
+from suite.errors import UserError
 from suite.intervals import median
 from suite.results.read import read_results
 from suite.results.rows import CellRow, Results, TrialRow
@@ -16,6 +24,7 @@ from suite.verdict import Judgement, judge_cells
 RESULTS_FILE = "results.h5"
 
 TRIAL_VARIABLES = {
+    "order": "1",
     "load_ns": "ns",
     "first_invocation_ns": "ns",
     "process_wall_ns": "ns",
@@ -58,10 +67,15 @@ def open_results(path: Path | str) -> xr.Dataset:
         (reasons not to trust it, separated by blanks; empty is valid), `error`, `cell_id`,
         `peak_rss_bytes` (the largest of any trial), `operators_run` and `operators_delegated` (to
         XNNPACK; the least of any trial), `output_digest` (of the outputs for the seeded inputs;
-        empty where trials differ), and the artifact's size and error.
+        empty where trials differ), and the artifact's size and error. Of all invocations: `min_ns`,
+        `spread` (interquartile range over median), and `p90_ns` and `p99_ns`, NaN with the reason
+        in `p90_lack`, `p99_lack` where the evidence that `analysis.tails` asks for is lacking.
 
-        Over the axes, `node` and `trial`: `trial_median_ns` and what else is known of a trial;
-        NaN where there is none.
+        Over the axes, `node` and `trial`: `trial_median_ns`, `trial_invocations`,
+        `trial_median_error` (see `analysis.invocations`) and what else is known of a trial; NaN
+        where there is none.
+
+        Over `node`: its noise (see `analysis.noise`).
 
         Attributes: the run's provenance.
 
@@ -72,7 +86,7 @@ def open_results(path: Path | str) -> xr.Dataset:
     """
     results = read_results(results_file(path))
     axes = _coordinates(results)
-    nodes = _node_names(results)
+    nodes = node_names(results)
     rounds = max((trial.round + 1 for trial in results.trials), default=0)
     shape = tuple(len(values) for values in axes.values())
     variables = _empty(tuple(axes), shape, len(nodes), rounds)
@@ -86,66 +100,12 @@ def open_results(path: Path | str) -> xr.Dataset:
                 variables[name].values[place] = getattr(artifact, name)
         for trial in judgement.counted:
             _fill_trial(variables, (*place, node_place[trial.node_id], trial.round), trial)
+    for name, values in noise_of_nodes(variables["trial_median_ns"].values).items():
+        variables[name] = xr.Variable("node", values, {"units": "1"})
     return xr.Dataset(
         variables,
         coords={**axes, "node": list(nodes.values()), "trial": np.arange(rounds)},
         attrs=dict(results.provenance),
-    )
-
-
-def samples(path: Path | str, *, warm_up: bool = False, **axes: Any) -> xr.DataArray:
-    """Return the raw latencies of the cells that `axes` select, in ns, in order of execution.
-
-    Parameters
-    ----------
-    path
-        A run's folder, or a file of results.
-    warm_up
-        Whether samples that the warm-up rule cut off are among them.
-    **axes
-        Values on the sweep's axes, as `model="resnet50", threads=1`.
-
-    Returns
-    -------
-    xarray.DataArray
-        Along `sample`, with the coordinates `trial_id`, `node`, `round`, `invocation` (the
-        sample's place in its trial, warm-up counted) and one for each axis.
-
-    Raises
-    ------
-    UserError
-        If there are no results, no such axis, or no such cell.
-    """
-    results = read_results(results_file(path))
-    cells = {cell.cell_id: cell for cell in _selected(results, axes)}
-    hosts = _node_names(results)
-    parts: list[Any] = []
-    names = ("trial_id", "node", "round", "invocation", *_axis_names(results))
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    for trial in results.trials:
-        if trial.cell_id not in cells:
-            continue
-        cut = 0 if warm_up else trial.warmup_count
-        kept = trial.latency_ns[cut:]
-        parts.append(kept)
-        described = {
-            "trial_id": trial.trial_id,
-            "node": hosts[trial.node_id],
-            "round": trial.round,
-            **cells[trial.cell_id].axes,
-        }
-        for name, value in described.items():
-            columns[name].append(np.full(len(kept), value))
-        columns["invocation"].append(np.arange(cut, cut + len(kept)))
-    return xr.DataArray(
-        np.concatenate([np.empty(0, "u8"), *parts]),
-        dims="sample",
-        coords={
-            name: ("sample", np.concatenate(values) if values else [])
-            for name, values in columns.items()
-        },
-        name="latency_ns",
-        attrs={"units": "ns"},
     )
 
 
@@ -162,7 +122,8 @@ def results_file(path: Path | str) -> Path:
     return path
 
 
-def _axis_names(results: Results) -> tuple[str, ...]:
+def axis_names(results: Results) -> tuple[str, ...]:
+    """Return the axes of the sweep; none where it has no cells."""
     return tuple(results.cells[0].axes) if results.cells else ()
 
 
@@ -179,38 +140,22 @@ def _coordinates(results: Results) -> dict[str, list[Any]]:
         axis: sorted(
             {cell.axes[axis] for cell in results.cells}, key=lambda value: rank(axis, value)
         )
-        for axis in _axis_names(results)
+        for axis in axis_names(results)
     }
 
 
-def _node_names(results: Results) -> dict[str, str]:
+def host_of(node: str) -> str:
+    """Return the host of a node: one that was described twice is two nodes, but one machine."""
+    return node.partition("#")[0]
+
+
+def node_names(results: Results) -> dict[str, str]:
     """Return a name for each node: its host name, with a number where two nodes share one."""
     names: dict[str, str] = {}
     for node in results.nodes:
         twins = sum(name.partition("#")[0] == node.host for name in names.values())
         names[node.node_id] = f"{node.host}#{twins + 1}" if twins else node.host
     return names
-
-
-def _selected(results: Results, axes: dict[str, Any]) -> list[CellRow]:
-    for axis, value in axes.items():
-        if axis not in _axis_names(results):
-            raise UserError(f"There is no axis {axis!r}.", nearest(axis, _axis_names(results)))
-        known = sorted({cell.axes[axis] for cell in results.cells})
-        if value not in known:
-            names = tuple(map(str, known))
-            raise UserError(
-                f"There is no {axis} {value!r} in these results.",
-                # "1" is not near to 1: it is another type.
-                f"Known: {', '.join(names)}."
-                if str(value) in names
-                else nearest(str(value), names),
-            )
-    return [
-        cell
-        for cell in results.cells
-        if all(cell.axes[axis] == value for axis, value in axes.items())
-    ]
 
 
 def _empty(
@@ -240,9 +185,13 @@ def _empty(
         "output_digest": text(),
         "peak_rss_bytes": numbers("byte"),
         **{name: numbers("1") for name in DELEGATION},
+        **{name: numbers(units) for name, units in INVOCATION_VARIABLES.items()},
+        **{f"{name}_lack": text() for name in QUANTILES},
         **{name: numbers(units) for name, units in ARTIFACT_VARIABLES.items()},
         "trial_median_ns": by_trial("ns"),
         "trial_peak_rss_bytes": by_trial("byte"),
+        "trial_invocations": by_trial("1"),
+        "trial_median_error": by_trial("1"),
         **{name: by_trial(units) for name, units in TRIAL_VARIABLES.items()},
     }
 
@@ -267,6 +216,7 @@ def _fill_cell(
             name: min((getattr(t, name) for t in judgement.counted), default=np.nan)
             for name in DELEGATION
         },
+        **of_invocations(judgement.counted),
     }
     for name, value in found.items():
         variables[name].values[place] = value
@@ -275,5 +225,8 @@ def _fill_cell(
 def _fill_trial(variables: dict[str, xr.Variable], place: tuple[int, ...], trial: TrialRow) -> None:
     variables["trial_median_ns"].values[place] = trial.median_ns
     variables["trial_peak_rss_bytes"].values[place] = trial.peak_rss_bytes
+    kept = steady(trial)
+    variables["trial_invocations"].values[place] = len(kept) * trial.inner_loops
+    variables["trial_median_error"].values[place] = median_error(kept)
     for name in TRIAL_VARIABLES:
         variables[name].values[place] = getattr(trial, name)

@@ -42,8 +42,9 @@ def to_json(results: xr.Dataset) -> list[Record]:
     Keys: the axes; `cell_id`; `median_ns`, `ci_low_ns`, `ci_high_ns`; `trials`;
     `artifact_bytes`, `peak_rss_bytes`; `status` ("ok", "failed", "missing"); `verdict` (a list of
     reasons, empty where valid); `error` (text or null); `throughput_per_s`; `speedup_threads` and
-    `speedup_float32` with `_low` and `_high`; `artifact_compressed_bytes`; and the error against
-    the float reference. What is not known is null.
+    `speedup_float32` with `_low` and `_high`; `min_ns`, `spread`, `p90_ns`, `p99_ns` and what these
+    two lack, as `p90_lack`; `artifact_compressed_bytes`; and the error against the float reference.
+    What is not known is null.
     """
     axes = _axes(results)
     plain = results[[name for name in results.data_vars if results[name].dims == axes]]

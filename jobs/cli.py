@@ -1,4 +1,4 @@
-"""The command line: `litesweep plan | run | submit | status | ... | doctor | show | figures`."""
+"""The command line: `litesweep plan | run | submit | status | ... | show | compare | doctor`."""
 
 import codecs
 import errno
@@ -387,6 +387,41 @@ def figures(
     folder = out or (run if run.is_dir() else run.parent) / "figures"
     for path in analysis.write_figures(analysis.open_results(run), folder):
         print(path)
+
+
+COMPARED = "A run, or a part of one: RUN:AXIS=VALUE[,AXIS=VALUE]"
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help=f"{COMPARED}.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same, of the candidate.")],
+    *,
+    threshold: Annotated[
+        float, typer.Option(metavar="SHARE", help="Difference that matters.", min=0)
+    ] = 0.01,
+    as_json: AsJson = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--md", help="Print Markdown, for documents.")
+    ] = False,
+) -> None:
+    """Compare B's latencies with A's: what is slower, faster, the same, and what is undecided.
+
+    Exit code 1 if B is slower anywhere by more than the threshold.
+    """
+    import analysis
+
+    compared = analysis.compare(analysis.open_slice(a), analysis.open_slice(b), threshold=threshold)
+    if as_json:
+        said = {"a": a, "b": b, "threshold": threshold, "summary": analysis.summary(compared)}
+        print(json.dumps(said | {"cells": analysis.comparison_to_json(compared)}, indent=1))
+    elif as_markdown:
+        print(f"A is `{a}`, B is `{b}`.\n\n{analysis.comparison_to_markdown(compared)}", end="")
+    else:
+        print(f"A  {a}\nB  {b}\n")
+        Console().print(analysis.comparison_to_rich_table(compared))
+    if (compared["outcome"] == "slower").any():
+        raise typer.Exit(1)
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)

@@ -82,6 +82,9 @@ for show in (analysis.to_json, analysis.to_csv, analysis.to_markdown, analysis.t
     assert show(results)
 assert analysis.samples(file, threads=1).size
 assert len(analysis.write_figures(results, folder)) == 4
+assert analysis.components(results)["trials"].sum() == 12
+one, two = (analysis.open_slice(f"{file}:threads={threads}") for threads in (1, 2))
+assert analysis.compare(one, two)["outcome"].item() == "faster"
 """
 """What someone does with a file of results who has nothing but a plain install."""
 
@@ -133,6 +136,8 @@ def test_results_are_read_without_what_measured_them(results_file: Path, tmp_pat
     run_without((*EXTRAS, "pydantic"), tmp_path / "a", "-c", READ, results_file, figures)
     # typer itself brings pydantic along
     run_without(EXTRAS, tmp_path / "b", "-m", "jobs", "show", results_file)
+    slices = (f"{results_file}:threads={threads}" for threads in (1, 2))
+    run_without(EXTRAS, tmp_path / "c", "-m", "jobs", "compare", *slices)
 
 
 @pytest.mark.network

@@ -12,6 +12,7 @@ from jobs.grid import lay_out
 from suite.artifacts.build import build_artifacts
 from suite.artifacts.store import Artifact, ArtifactStore
 from suite.sweep import Sweep
+from tests.benchmarks.a_a import a_a
 from tests.benchmarks.agreement import agreement
 from tests.benchmarks.on_cluster import IMAGE, on_cluster
 from tests.benchmarks.paired import Finding
@@ -19,6 +20,7 @@ from tests.benchmarks.sweep_overhead import sweep_overhead
 from tests.benchmarks.trial_cost import trial_cost
 
 ARTIFACTS = Path(__file__).with_name("bench.toml")
+COMPARED = Path(__file__).with_name("a_a.toml")
 SWEEP = Path(__file__).parents[2] / "jobs" / "examples" / "resnet50-demo.toml"
 
 
@@ -38,12 +40,15 @@ def artifacts(sweep: Path) -> dict[str, Artifact]:
 
 def findings(only: str) -> Iterator[Finding]:
     """Yield what each benchmark finds."""
-    built = artifacts(ARTIFACTS)
+    built = {} if only == "comparison" else artifacts(ARTIFACTS)
     if only in ("", "harness"):
         yield from trial_cost(built)
         yield from agreement(built)
         artifacts(SWEEP)
         yield from sweep_overhead(SWEEP)
+    if only in ("", "comparison"):
+        (compared,) = artifacts(COMPARED).values()
+        yield from a_a(compared)
     if only in ("", "cluster"):
         if IMAGE.exists() and shutil.which("apptainer"):
             yield from on_cluster(built)
@@ -54,7 +59,7 @@ def findings(only: str) -> Iterator[Finding]:
 def main() -> None:
     """Print the table as it grows and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("harness", "cluster"), default="")
+    parser.add_argument("--only", choices=("harness", "comparison", "cluster"), default="")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"))
     arguments = parser.parse_args()
     found = []

@@ -1,0 +1,61 @@
+"""What a user names on the command line: a run, or a slice of one, as `RUN:threads=1,model=m`."""
+
+from pathlib import Path
+
+import xarray as xr
+
+from analysis.dataset import open_results
+from suite.errors import UserError, nearest
+
+FORM = "RUN or RUN:AXIS=VALUE[,AXIS=VALUE...]"
+
+
+def open_slice(text: str) -> xr.Dataset:
+    """Open a run, or the part of it where some axes have the given values.
+
+    Parameters
+    ----------
+    text
+        A run's folder or file of results; after a colon, axes and their values.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `analysis.open_results` returns it, without the axes that are fixed.
+
+    Raises
+    ------
+    UserError
+        If there are no results, no such axis or value, or nothing was measured there.
+    """
+    path, fixed = _parse(text)
+    results = open_results(path)
+    for axis, value in fixed.items():
+        axes = tuple(map(str, results["status"].dims))
+        if axis not in axes:
+            raise UserError(f"{text!r}: there is no axis {axis!r}.", nearest(axis, axes))
+        known = {str(known): known for known in results[axis].values.tolist()}
+        if value not in known:
+            raise UserError(f"{text!r}: there is no {axis} {value!r}.", nearest(value, known))
+        results = results.sel({axis: known[value]})
+    if not (results["status"] == "ok").any():
+        raise UserError(f"{text!r}: nothing was measured there.")
+    return results
+
+
+def _parse(text: str) -> tuple[Path, dict[str, str]]:
+    """Split a name into the path and what it fixes; a colon may be part of the path."""
+    places = [place for place, character in enumerate(text) if character == ":"]
+    path = next((text[:p] for p in places if Path(text[:p]).exists()), None)
+    if Path(text).exists() or not places:
+        return Path(text), {}
+    path = path or text[: places[-1]]
+    fixed: dict[str, str] = {}
+    for part in text[len(path) + 1 :].split(","):
+        axis, equals, value = part.partition("=")
+        if not (axis and equals and value):
+            raise UserError(f"{text!r}: {part!r} is not AXIS=VALUE.", f"Give {FORM}.")
+        if axis in fixed:
+            raise UserError(f"{text!r}: {axis} is fixed twice.", "Give one value for each axis.")
+        fixed[axis] = value
+    return Path(path), fixed
