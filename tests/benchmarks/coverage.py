@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from analysis.differences import unpaired
 from suite.intervals import Intervals, geometric_mean, median
 from suite.sweep import Measure
 
@@ -182,8 +183,26 @@ def coverage(noise: Noise, runs: int, methods: Iterable[str] = tuple(METHODS)) -
     return found
 
 
+NODES = (2, 3, 5, 10, 20)
+NODE_NOISES = {
+    "nodes differ by 2 %": 0.0,
+    "bimodal nodes, 30 % of them 8 % slower": 0.3,
+}
+"""Kinds of nodes, and the share of those that are slow."""
+
+
+def coverage_of_types(slow_nodes: float, nodes: int, runs: int) -> float:
+    """Return the share of intervals of the ratio of two like CPU types that hold 1."""
+    rng = np.random.default_rng(2)
+    shape = 2, runs, nodes
+    logs = rng.normal(0, 0.02, shape) + rng.normal(0, 0.02 / np.sqrt(RULE.min_trials), shape)
+    logs += (rng.random(shape) < slow_nodes) * np.log(1.08)
+    found = [unpaired(a, b) for a, b in zip(*logs, strict=True)]
+    return float(np.mean([abs(f.log_ratio) <= f.half_width(0.05) for f in found]))
+
+
 def main() -> None:
-    """Print the table of docs/trust.md."""
+    """Print the tables of docs/trust.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=4000)
     arguments = parser.parse_args()
@@ -192,6 +211,11 @@ def main() -> None:
         found = coverage(noise, arguments.runs).values()
         shares = " | ".join(f"{100 * held:.1f} % ({trials:.1f})" for held, trials in found)
         print(f"| {noise.name} | {shares} |", flush=True)
+    print("\n| nodes of each type | " + " | ".join(map(str, NODES)) + " |")
+    print("|---|" + "---:|" * len(NODES))
+    for name, slow_nodes in NODE_NOISES.items():
+        held = (coverage_of_types(slow_nodes, nodes, arguments.runs) for nodes in NODES)
+        print(f"| {name} | " + " | ".join(f"{100 * share:.1f} %" for share in held) + " |")
 
 
 if __name__ == "__main__":
