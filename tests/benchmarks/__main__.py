@@ -14,6 +14,7 @@ from suite.artifacts.store import Artifact, ArtifactStore
 from suite.sweep import Sweep
 from tests.benchmarks.a_a import a_a
 from tests.benchmarks.agreement import agreement
+from tests.benchmarks.cost import cost
 from tests.benchmarks.on_cluster import IMAGE, on_cluster
 from tests.benchmarks.paired import Finding
 from tests.benchmarks.sweep_overhead import sweep_overhead
@@ -40,12 +41,14 @@ def artifacts(sweep: Path) -> dict[str, Artifact]:
 
 def findings(only: str) -> Iterator[Finding]:
     """Yield what each benchmark finds."""
-    built = {} if only == "comparison" else artifacts(ARTIFACTS)
+    built = artifacts(ARTIFACTS) if only in ("", "harness", "cluster") else {}
     if only in ("", "harness"):
         yield from trial_cost(built)
         yield from agreement(built)
         artifacts(SWEEP)
         yield from sweep_overhead(SWEEP)
+    if only in ("", "cost"):
+        yield from cost({k: v for k, v in artifacts(SWEEP).items() if k.startswith("resnet50")})
     if only in ("", "comparison"):
         (compared,) = artifacts(COMPARED).values()
         yield from a_a(compared)
@@ -59,7 +62,7 @@ def findings(only: str) -> Iterator[Finding]:
 def main() -> None:
     """Print the table as it grows and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("harness", "comparison", "cluster"), default="")
+    parser.add_argument("--only", choices=("harness", "cost", "comparison", "cluster"), default="")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"))
     arguments = parser.parse_args()
     found = []
