@@ -76,8 +76,10 @@ def measure_on_cluster(run_path: str, index: int, mpi: bool) -> None:
         # Whatever it is: a rank that only died would leave the others waiting.
         outcome = _outcome(error, run_path)
         text = outcome.mistake or outcome.fault
-        print(f"litesweep: {text}", file=sys.stderr, flush=True)
-        with suppress(OSError):  # the disk may be what is wrong; standard error has it too
+        # The disk may be what is wrong, and standard error is a file on it.
+        with suppress(OSError):
+            print(f"litesweep: {text}", file=sys.stderr, flush=True)
+        with suppress(OSError):
             folder.job_logs(index).mkdir(parents=True, exist_ok=True)
             folder.word(index, platform.node()).write_text(text)
         world.abort()
@@ -90,7 +92,8 @@ def _outcome(error: Exception, run_path: str) -> Outcome:
         *(errno.ENOSPC, errno.EDQUOT),
         *(errno.EROFS, errno.EACCES),
     ):
-        return Outcome(mistake=f"{run_path} cannot be written: {error.strerror}.")
+        where = error.filename or run_path
+        return Outcome(mistake=f"{where} cannot be read or written: {error.strerror}.")
     return Outcome(fault="".join(traceback.format_exception(error)))
 
 
