@@ -42,7 +42,9 @@ def preview_on_site(
     cells = {planned.cell.cell_id: planned for planned in planned_cells(grid, artifacts)}
     slices = pack(list(cells.values()), sweep.measure, profile, jobs, {})
     check_budget(slices, jobs.budget_node_hours)
-    limits = [limit_minutes(s, [cells[c] for c in s.cell_ids], profile) for s in slices]
+    limits = [
+        limit_minutes(s, [cells[c] for c in s.cell_ids], sweep.measure, profile) for s in slices
+    ]
     try:
         most = max_array(profile)
     except UserError:  # a look needs no cluster

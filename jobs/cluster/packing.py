@@ -131,13 +131,17 @@ def end_seconds(limit_s: float) -> float:
     return min(END_S, limit_s / 4)
 
 
-def limit_minutes(slice_: Slice, cells: Sequence[PlannedCell], site: Site) -> int:
+def limit_minutes(slice_: Slice, cells: Sequence[PlannedCell], measure: Measure, site: Site) -> int:
     """Return the time limit of a slice's job, in whole minutes.
 
     It ends a job that has gone wrong; one that goes well ends by its budget, and the round that
     it was in.
     """
-    round_s = sum(planned.trial_seconds for planned in cells)
+    # A full slice's round at the least: jobs of one limit go in one array, the last one too.
+    full_s = slice_.budget_s / measure.min_trials
+    trials_s = [planned.trial_seconds for planned in cells]
+    sharing = slice_.nodes // slice_.copies
+    round_s = max(full_s, *trials_s, sum(trials_s) / sharing)
     minutes = math.ceil((SLACK * (slice_.budget_s + round_s) + END_S) / MINUTE_S)
     allowed_s = site.cpu_types[slice_.cpu_type].time_limit
     return minutes if allowed_s is None else max(1, min(minutes, int(allowed_s // MINUTE_S)))

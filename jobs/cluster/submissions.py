@@ -255,7 +255,7 @@ def _request(folder: RunFolder, plan: Plan, index: int, site: Site) -> Request |
         image=Path(slice_.image) if slice_.image else None,
         image_sha256=slice_.image_sha256,
         nodes=nodes,
-        limit_min=limit_minutes(slice_, plan.slice_cells(index), site),
+        limit_min=limit_minutes(slice_, plan.slice_cells(index), plan.measure, site),
         exclude=tuple(sorted(state.hosts_with_all)) if slice_.copies > 1 else (),
     )
 
