@@ -55,7 +55,7 @@ def definitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder.parent / "code" / "a.py").write_text("a")
     base = "# {{ MIRROR }}{{ SUITE }}{{ BOOTSTRAP }}\n"
     (folder / "ubuntu_base.def").write_text(base)
-    text = "From: {{ BASE }}\n%arguments\n    BASE=b\n%files\n    ../code /opt/code\n\n%post\n"
+    text = "From: {{ BASE }}\n%arguments\n    BASE=b\n    COMMIT=c\n# {{ COMMIT }}\n%files\n    ../code /opt/code\n\n%post\n"
     (folder / "tflite.def").write_text(text)
     monkeypatch.setattr(images, "DEFINITIONS", folder)
     return folder
@@ -80,6 +80,11 @@ def test_built_again_only_where_something_has_changed(
     assert "--mksquashfs-args -comp lz4" in image
 
     (definitions.parent / "code" / "__pycache__" / "a.pyc").write_text("compiled")
+    assert built() == 0
+    monkeypatch.setattr(images, "git_commit", lambda: "another")  # of the same code
+    assert built() == 0
+    (out / "tflite.sif").write_bytes(b"half of i")  # a copy that was cut off
+    assert built() == 1
     assert built() == 0
     (definitions.parent / "code" / "a.py").write_text("changed")
     assert built() == 1

@@ -46,7 +46,8 @@ def build_image(name: str, out: Path, options: BuildOptions, display: Display) -
     """Build the image `name` in the folder `out`, and the base that it stands on, where needed.
 
     An image is built again only if its definition, the build's arguments, its base or the code
-    that it copies has changed. A build that fails leaves the image of before.
+    that it copies has changed, or it is not the one that was built. A build that fails leaves the
+    image of before.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def build_image(name: str, out: Path, options: BuildOptions, display: Display) -
         ]
     made_of: dict[str, Any] = {
         "definition": definition.read_text(),
-        "arguments": arguments,
+        "arguments": tuple(arguments),  # a copy: what is added below is no reason to build
         "compression": options.compression,
         "files": dict(_copied(definition)),
     }
@@ -78,9 +79,12 @@ def build_image(name: str, out: Path, options: BuildOptions, display: Display) -
         base = build_image(BASE, out, options, display)
         made_of["base"] = image_sha256(base)
         arguments += [f"BASE={base}", f"COMMIT={git_commit() or 'unknown'}"]
-    if image.exists() and _record(image).get("made_of") == digest(made_of):
-        display.say(f"{image} is up to date")
-        return image
+    record = _record(image)
+    if image.exists() and record.get("made_of") == digest(made_of):
+        if record.get("sha256") == image_sha256(image):
+            display.say(f"{image} is up to date")
+            return image
+        display.say(f"{image} is not the image that was built")
     image.parent.mkdir(parents=True, exist_ok=True)
     _build(definition, image, arguments, options, display)
     record = {"made_of": digest(made_of), "sha256": image_sha256(image)}
