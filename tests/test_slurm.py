@@ -10,9 +10,18 @@ from pathlib import Path
 import pytest
 from submitit.slurm.slurm import _make_sbatch_string
 
-from jobs.cluster.sent import read_sent, record_answer, record_intent
+from jobs.cluster.sent import read_sent, record_answer, record_cancel, record_intent
 from jobs.cluster.site import Site
-from jobs.cluster.slurm import Request, ask, live_jobs, parameters, python, send
+from jobs.cluster.slurm import (
+    Request,
+    ask,
+    ended_jobs,
+    live_jobs,
+    max_array,
+    parameters,
+    python,
+    send,
+)
 from jobs.cluster.status import _telling_lines
 from jobs.run_folder import RunFolder
 from suite.errors import UserError
@@ -224,3 +233,47 @@ def test_a_world_of_the_wrong_size_is_refused() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPOSITORY
     )
     assert "MPI formed a world of 1 where the job has 2 tasks" in done.stderr
+
+
+def test_only_the_site_file_tells_slurm_what_to_do(
+    tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SBATCH_JOB_NAME would go before our name, by which a job is found again."""
+    monkeypatch.setenv("SBATCH_JOB_NAME", "mine")
+    monkeypatch.setenv("SQUEUE_STATES", "RUNNING")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
+    command(commands, "srun", "exit 0")
+    command(commands, "sbatch", f"env > {tmp_path}/sbatch.env; echo Submitted batch job 12")
+    command(commands, "squeue", f"env > {tmp_path}/squeue.env")
+    folder = RunFolder(tmp_path / "run")
+    send(folder, site(tmp_path), REQUEST, calls=[("/run", 0, True)], folders=[])
+    live_jobs(["x"])
+    for name in ("sbatch", "squeue"):
+        seen = (tmp_path / f"{name}.env").read_text()
+        assert "SLURM_CONF=/etc/slurm.conf" in seen
+        assert not re.search("^(SBATCH_JOB_NAME|SQUEUE_STATES|SLURM_JOB_ID)=", seen, re.MULTILINE)
+    assert os.environ["SBATCH_JOB_NAME"] == "mine"
+
+
+def test_states_of_jobs_that_have_ended(commands: Path) -> None:
+    """The accounting names the elements of an array together that have not started."""
+    command(commands, "sacct", "echo '7_[2-3,5%4]|CANCELLED by 0'; echo '8|TIMEOUT'; echo '7_0|X'")
+    seen = ended_jobs(["7_2", "8", ""], "2026-01-01T00:00:00")
+    assert seen == {**dict.fromkeys(["7_2", "7_3", "7_5"], "CANCELLED"), "8": "TIMEOUT", "7_0": "X"}
+
+
+def test_what_we_have_cancelled_is_known_without_the_accounting(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    record_intent(folder, "n-0", [4, 9])
+    record_answer(folder, "n-0", ["77_0", "77_1"])
+    record_cancel(folder, "n-0", ["77_1"])
+    record_cancel(folder, "n-0", ["77_0"])
+    assert read_sent(folder)[0].cancelled == ("77_1", "77_0")
+
+
+def test_the_cluster_has_a_say_in_the_size_of_an_array(tmp_path: Path, commands: Path) -> None:
+    command(commands, "scontrol", "echo 'MaxArraySize            = 50'")
+    assert max_array(site(tmp_path)) == 50
+    assert max_array(site(tmp_path, ("[mpi]", "[slurm]\narray = 2000\n[mpi]"))) == 50
+    assert max_array(site(tmp_path, ("[mpi]", "[slurm]\narray = 20\n[mpi]"))) == 20

@@ -1,4 +1,7 @@
-"""What was submitted for a run: a line before sbatch is called, one with the jobs' ids after."""
+"""What was submitted for a run: a line before sbatch is called, one with the jobs' ids after.
+
+And one of the jobs that the user has ended.
+"""
 
 import json
 import os
@@ -22,6 +25,8 @@ class Sent:
     job_ids: tuple[str, ...] = ()
     """In the same order; empty if sbatch refused, or we died before it answered."""
     refused: bool = False
+    cancelled: tuple[str, ...] = ()
+    """Jobs that we have ended. The accounting knows nothing of one that had not started."""
 
     def job_id(self, index: int) -> str:
         """Return the id of the job of a slice, "" if it is not known."""
@@ -46,6 +51,9 @@ def read_sent(folder: RunFolder) -> list[Sent]:
         name = said["name"]
         if "slices" in said:
             found[name] = Sent(name, said["at"], tuple(said["slices"]))
+        elif "cancelled" in said:
+            cancelled = (*found[name].cancelled, *said["cancelled"])
+            found[name] = replace(found[name], cancelled=cancelled)
         else:
             job_ids = tuple(said["job_ids"])
             found[name] = replace(found[name], job_ids=job_ids, refused=not job_ids)
@@ -61,6 +69,11 @@ def record_intent(folder: RunFolder, name: str, slices: Sequence[int]) -> None:
 def record_answer(folder: RunFolder, name: str, job_ids: Sequence[str]) -> None:
     """Record their ids; none if they were refused."""
     _append(folder, {"name": name, "job_ids": list(job_ids)})
+
+
+def record_cancel(folder: RunFolder, name: str, job_ids: Sequence[str]) -> None:
+    """Record that jobs of `name` are about to be ended."""
+    _append(folder, {"name": name, "cancelled": list(job_ids)})
 
 
 def _append(folder: RunFolder, record: dict[str, object]) -> None:

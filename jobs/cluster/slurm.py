@@ -1,9 +1,11 @@
 """Slurm, seen from where jobs are submitted: what it is asked, and what it answers."""
 
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from jobs.cluster.site import Site
 from jobs.run_folder import RunFolder
 from jobs.worker import measure_on_cluster
 from suite.errors import UserError
+from suite.topology import parse_cpu_list
 
 ASK_TIMEOUT_S = 60
 SIGNAL = "B:USR2@10"
@@ -23,6 +26,10 @@ would end by it, and there is nothing to save: every trial is in the journal whe
 the batch script gets it, and takes no notice."""
 DEFAULT_MAX_ARRAY = 1001
 """Slurm's own default of MaxArraySize."""
+DEFAULTS = ("SBATCH_", "SRUN_", "SQUEUE_", "SACCT_", "SINFO_", "SCANCEL_", "SLURM_")
+"""Variables that begin so change what Slurm's commands do, and go before an sbatch script: SBATCH_*
+and so on are a user's defaults, SLURM_* are a job's that we are called from."""
+WHICH_CLUSTER = ("SLURM_CONF", "SLURM_CLUSTERS")
 SUBMITTED_LIMITS = ("MaxSubmitJob", "MaxJobCount")
 """What sbatch names where too many jobs are submitted at a time."""
 
@@ -92,7 +99,8 @@ def send(
         ) from error
     executor.update_parameters(**parameters(site, request))
     try:
-        jobs = executor.map_array(function, *zip(*calls, strict=True))
+        with as_the_site_says():
+            jobs = executor.map_array(function, *zip(*calls, strict=True))
     except (RuntimeError, OSError) as error:  # submitit's FailedJobError is a RuntimeError
         said = _said(str(error))
         raise UserError(
@@ -167,6 +175,19 @@ def srun_arguments(site: Site, cpus: int) -> list[str]:
     return [*arguments, *site.slurm.srun]
 
 
+@contextmanager
+def as_the_site_says() -> Iterator[None]:
+    """Keep what the environment tells Slurm from the commands that the block calls."""
+    kept = dict(os.environ)
+    for name in kept:
+        if name.startswith(DEFAULTS) and name not in WHICH_CLUSTER:
+            del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
 def ask(*command: str) -> str:
     """Return what a command of Slurm prints.
 
@@ -176,9 +197,10 @@ def ask(*command: str) -> str:
         If there is no such command, or it fails.
     """
     try:
-        said = subprocess.run(
-            command, capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=False
-        )
+        with as_the_site_says():
+            said = subprocess.run(
+                command, capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=False
+            )
     except FileNotFoundError:
         raise UserError(
             f"There is no {command[0]!r} here.", "Work from a login node of the cluster."
@@ -202,7 +224,7 @@ def live_jobs(names: Iterable[str]) -> list[LiveJob]:
 
 def ended_jobs(job_ids: Iterable[str], since: str) -> dict[str, str]:
     """Return the last state of jobs by id, as far as the accounting knows; it may know nothing."""
-    wanted = sorted({job_id.partition("_")[0] for job_id in job_ids})
+    wanted = sorted({job_id.partition("_")[0] for job_id in job_ids if job_id})
     if not wanted or not shutil.which("sacct"):
         return {}
     try:
@@ -213,7 +235,16 @@ def ended_jobs(job_ids: Iterable[str], since: str) -> dict[str, str]:
     except UserError:
         return {}
     pairs = (line.split("|", 1) for line in text.splitlines() if "|" in line)
-    return {job_id: state.partition(" ")[0] for job_id, state in pairs}
+    return {one: state.partition(" ")[0] for job_id, state in pairs for one in _each(job_id)}
+
+
+def _each(job_id: str) -> list[str]:
+    """Return the ids in `12_[0-2,5]`, as the accounting names elements that have not started."""
+    array, bracket, elements = job_id.partition("_[")
+    if not bracket:
+        return [job_id]
+    numbers = parse_cpu_list(elements.partition("]")[0].partition("%")[0])
+    return [f"{array}_{number}" for number in numbers]
 
 
 def cancel(job_ids: Sequence[str]) -> None:
@@ -223,8 +254,7 @@ def cancel(job_ids: Sequence[str]) -> None:
 
 
 def max_array(site: Site) -> int:
-    """Return how many jobs an array may have here."""
-    if site.slurm.array:
-        return site.slurm.array
+    """Return how many jobs an array may have here: what the cluster allows, or the site file."""
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.MULTILINE)
-    return max(1, int(found[1]) if found else DEFAULT_MAX_ARRAY)
+    allowed = max(1, int(found[1]) if found else DEFAULT_MAX_ARRAY)
+    return min(allowed, site.slurm.array or allowed)

@@ -198,7 +198,8 @@ def _job(
     elif scheduler:
         state, reason = "unknown", scheduler
     else:
-        state, reason = "failed", _why(folder, index, log, ended.get(job_id, ""))
+        end = "CANCELLED" if job_id in sent.cancelled else ended.get(job_id, "")
+        state, reason = "failed", _why(folder, index, log, end)
     return JobStatus(
         slice=index,
         cpu_type=slice_.cpu_type,

@@ -11,7 +11,7 @@ from rich.console import Console
 from jobs.cluster.builds import build_on_cluster
 from jobs.cluster.images import image_sha256
 from jobs.cluster.packing import Jobs, check_budget, check_cpu_types, limit_minutes, pack
-from jobs.cluster.sent import read_sent, record_answer, record_intent
+from jobs.cluster.sent import read_sent, record_answer, record_cancel, record_intent
 from jobs.cluster.site import Site, find_site
 from jobs.cluster.slurm import Request, cancel, max_array, send
 from jobs.cluster.status import RunStatus, live_by_slice, status
@@ -137,9 +137,11 @@ def cancel_run(run: Path | str) -> int:
         If this is no submitted run, or Slurm cannot be asked.
     """
     folder = submitted(Path(run))
-    job_ids = [job.job_id for job in live_by_slice(read_sent(folder)).values()]
-    cancel(job_ids)
-    return len(job_ids)
+    live = [*live_by_slice(read_sent(folder)).values()]
+    for name in dict.fromkeys(job.name for job in live):
+        record_cancel(folder, name, [job.job_id for job in live if job.name == name])
+    cancel([job.job_id for job in live])
+    return len(live)
 
 
 def collect_run(run: Path | str) -> Path:
