@@ -80,8 +80,11 @@ def test_where_a_site_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     configured.mkdir(parents=True)
     beside.mkdir()
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    with pytest.raises(UserError, match="There is no site file"):
+    with pytest.raises(UserError, match="There is no site file") as error:
         find_site(None, beside)
+    named = [word for word in error.value.mend.split() if "/" in word]
+    assert [path.name for path in map(Path, named)] == ["site.toml", "cluster.md"]
+    assert all((REPOSITORY / path).is_file() for path in named)
     (configured / "site.toml").touch()
     assert find_site(None, beside) == configured / "site.toml"
     (beside / "site.toml").touch()

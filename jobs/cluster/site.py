@@ -22,6 +22,7 @@ from suite.sweep import Name, Seconds
 from suite.toml_errors import explain
 
 FILE_NAME = "site.toml"
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / FILE_NAME
 
 MpiType = Literal["pmi2", "pmix", "none", "mpirun"]
 
@@ -231,7 +232,7 @@ def find_site(given: str | None, sweep_folder: Path) -> Path:
             return path
     raise UserError(
         f"There is no site file: neither {' nor '.join(str(path) for path in candidates)}.",
-        "Give one with --site; docs/site.md has an example.",
+        f"Give one with --site; {EXAMPLE} has every key, docs/cluster.md explains them.",
     )
 
 
