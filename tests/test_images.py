@@ -55,7 +55,7 @@ def definitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder.parent / "code" / "a.py").write_text("a")
     base = "# {{ MIRROR }}{{ SUITE }}{{ BOOTSTRAP }}\n"
     (folder / "ubuntu_base.def").write_text(base)
-    text = "From: {{ BASE }}\n%arguments\n    BASE=b\n    COMMIT=c\n# {{ COMMIT }}\n%files\n    ../code /opt/code\n\n%post\n"
+    text = "From: {{ BASE }}\n# {{ COMMIT }} {{ PIP_OPTIONS }}\n%files\n    ../code /opt/code\n\n%post\n"
     (folder / "tflite.def").write_text(text)
     monkeypatch.setattr(images, "DEFINITIONS", folder)
     return folder
@@ -92,6 +92,8 @@ def test_built_again_only_where_something_has_changed(
     assert built() == 2
     assert built(BuildOptions(compression="zstd")) == 2
     assert built(BuildOptions(compression="zstd")) == 0
+    told = BuildOptions(compression="zstd", arguments=("PIP_OPTIONS=-q",))
+    assert built(told) == 1  # which is nothing to the base
     mirrored = BuildOptions(compression="zstd", mirror="m")
     assert built(mirrored) == 2
     assert built(mirrored) == 0

@@ -69,9 +69,10 @@ def build_image(name: str, out: Path, options: BuildOptions, display: Display) -
         arguments += [
             *("BOOTSTRAP=debootstrap", f"SUITE={options.suite}", f"MIRROR={options.mirror}")
         ]
+    text = definition.read_text()
     made_of: dict[str, Any] = {
-        "definition": definition.read_text(),
-        "arguments": tuple(arguments),  # a copy: what is added below is no reason to build
+        "definition": text,
+        "arguments": _known_to(text, arguments),
         "compression": options.compression,
         "files": dict(_copied(definition)),
     }
@@ -86,7 +87,7 @@ def build_image(name: str, out: Path, options: BuildOptions, display: Display) -
             return image
         display.say(f"{image} is not the image that was built")
     image.parent.mkdir(parents=True, exist_ok=True)
-    _build(definition, image, arguments, options, display)
+    _build(definition, image, _known_to(text, arguments), options, display)
     record = {"made_of": digest(made_of), "sha256": image_sha256(image)}
     display.say(f"built {image} ({image.stat().st_size / 2**20:.0f} MiB)")
     write_whole(_record_file(image), json.dumps(record, indent=1) + "\n")
@@ -101,20 +102,13 @@ def _build(
     display: Display,
 ) -> None:
     log, temporary = image.with_suffix(".log"), image.with_suffix(".building.sif")
-    known = definition.read_text()
     command = [
         *(runtime(), "build", "--force"),
         *(["--fakeroot"] if options.fakeroot else []),
         *("--mksquashfs-args", f"-comp {options.compression}"),
         # The base has none of the folders yet that could be bound.
         *(word for bind in options.binds if definition.stem != BASE for word in ("--bind", bind)),
-        # Only what the definition asks for: an unknown argument ends a build.
-        *(
-            word
-            for argument in arguments
-            if f"{{{{ {argument.partition('=')[0]} }}}}" in known
-            for word in ("--build-arg", argument)
-        ),
+        *(word for argument in arguments for word in ("--build-arg", argument)),
         *(str(temporary), definition.name),
     ]
     display.say(f"building {image} (log: {log})")
@@ -138,6 +132,11 @@ def _build(
         temporary.replace(image)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _known_to(definition: str, arguments: list[str]) -> list[str]:
+    """Return the build arguments that a definition asks for: an unknown one ends a build."""
+    return [a for a in arguments if f"{{{{ {a.partition('=')[0]} }}}}" in definition]
 
 
 def _copied(definition: Path) -> Iterator[tuple[str, str]]:
