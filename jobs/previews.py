@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.cluster.packing import Jobs, check_budget, limit_minutes, node_hours, pack
+from jobs.cluster.partitions import check_time_limit, meant, partitions
 from jobs.cluster.site import Site, find_site
 from jobs.cluster.slurm import DEFAULT_MAX_ARRAY, max_array
 from jobs.display import duration
@@ -29,12 +30,14 @@ def preview_on_site(
     dict
         As `preview` returns it, and `jobs`, a list of objects with `cpu_type`, `nodes`, `cells`,
         `projected_seconds` and `limit_minutes`; `node_hours` and, if every job took its time limit,
-        `node_hours_at_most`; `sbatch_calls`; `max_array` and `max_submitted` (null if unlimited).
+        `node_hours_at_most`; `sbatch_calls`; `max_array` and `max_submitted` (null if unlimited);
+        `partitions`, the limits of those that the jobs go to (empty where Slurm cannot be asked).
 
     Raises
     ------
     UserError
-        If a model is not there, the site cannot measure a cell, or the budget would be exceeded.
+        If a model is not there, the site cannot measure a cell, or the budget or a partition's time
+        limit would be exceeded.
     """
     grid = lay_out(sweep)
     profile = Site.load(find_site(site, sweep.folder))
@@ -46,9 +49,11 @@ def preview_on_site(
         limit_minutes(s, [cells[c] for c in s.cell_ids], sweep.measure, profile) for s in slices
     ]
     try:
-        most = max_array(profile)
+        most, known = max_array(profile), partitions()
     except UserError:  # a look needs no cluster
-        most = DEFAULT_MAX_ARRAY
+        most, known = profile.slurm.array or DEFAULT_MAX_ARRAY, []
+    for slice_, limit in zip(slices, limits, strict=True):
+        check_time_limit(profile, slice_.cpu_type, limit, known)
     kinds = Counter((s.cpu_type, limit) for s, limit in zip(slices, limits, strict=True))
     return {
         **_preview(grid, artifacts),
@@ -70,6 +75,10 @@ def preview_on_site(
         "sbatch_calls": sum(-(-count // most) for count in kinds.values()),
         "max_array": most,
         "max_submitted": profile.slurm.submitted,
+        "partitions": [
+            {"name": p.name, "nodes": p.nodes, "limit_minutes": p.limit_min}
+            for p in dict.fromkeys(p for kind in kinds for p in meant(profile, kind[0], known))
+        ],
     }
 
 
@@ -138,11 +147,19 @@ def print_preview(seen: dict[str, Any], console: Console) -> None:
 
 def _print_jobs(seen: dict[str, Any], console: Console) -> None:
     table = Table("CPU type", "jobs", "nodes each", "cells", "time limit", box=None)
-    kinds = Counter((job["cpu_type"], job["nodes"], job["limit_minutes"]) for job in seen["jobs"])
-    for (cpu_type, nodes, limit), jobs in kinds.items():
-        cells = sum(len(job["cells"]) for job in seen["jobs"] if job["cpu_type"] == cpu_type)
-        table.add_row(cpu_type, str(jobs), str(nodes), str(cells), f"{limit} min")
+    kinds: dict[tuple[str, int, int], list[int]] = {}
+    for job in seen["jobs"]:
+        kind = job["cpu_type"], job["nodes"], job["limit_minutes"]
+        kinds.setdefault(kind, []).append(len(job["cells"]))
+    for (cpu_type, nodes, limit), cells in kinds.items():
+        table.add_row(cpu_type, str(len(cells)), str(nodes), str(sum(cells)), f"{limit} min")
     console.print(table)
+    for partition in seen["partitions"]:
+        limit = partition["limit_minutes"]
+        console.print(
+            f"Partition {partition['name']}: {partition['nodes']} nodes, jobs of up to "
+            f"{'any length' if limit is None else duration(60 * limit)}."
+        )
     most = seen["max_submitted"]
     console.print(
         f"{len(seen['jobs'])} jobs in {seen['sbatch_calls']} calls of sbatch (arrays of up to "

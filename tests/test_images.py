@@ -88,7 +88,7 @@ def test_built_again_only_where_something_has_changed(
     assert built() == 0
     (definitions.parent / "code" / "a.py").write_text("changed")
     assert built() == 1
-    (definitions / "ubuntu_base.def").write_text("# another base\n")
+    (definitions / "ubuntu_base.def").write_text("# another {{ MIRROR }}\n")
     assert built() == 2
     assert built(BuildOptions(compression="zstd")) == 2
     assert built(BuildOptions(compression="zstd")) == 0

@@ -11,6 +11,7 @@ from rich.console import Console
 from jobs.cluster.builds import build_on_cluster
 from jobs.cluster.images import image_sha256
 from jobs.cluster.packing import Jobs, check_budget, check_cpu_types, limit_minutes, pack
+from jobs.cluster.partitions import check_time_limit, partitions
 from jobs.cluster.sent import read_sent, record_answer, record_cancel, record_intent
 from jobs.cluster.site import Site, find_site
 from jobs.cluster.slurm import Request, cancel, max_array, send
@@ -72,9 +73,16 @@ def submit(
     profile = Site.load(find_site(None if site is None else str(site), sweep.folder))
     digests = image_digests(grid, profile)
 
+    known = partitions()
+
     def cut(cells: Sequence[PlannedCell]) -> tuple[Slice, ...]:
         slices = pack(cells, sweep.measure, profile, jobs, digests)
         check_budget(slices, jobs.budget_node_hours)
+        by_id = {planned.cell.cell_id: planned for planned in cells}
+        for slice_ in slices:
+            mine = [by_id[cell_id] for cell_id in slice_.cell_ids]
+            limit_min = limit_minutes(slice_, mine, sweep.measure, profile)
+            check_time_limit(profile, slice_.cpu_type, limit_min, known)
         return slices
 
     # Before an hour goes into artifacts; again below, when it is known how long they take.
