@@ -1,6 +1,7 @@
 """The ranks of a job: one on each node, alone or in one MPI world."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,6 +13,8 @@ from suite.results.rows import Results, TrialRow
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.2
+START_S = 300
+"""For MPI to bring the ranks together, which may start one after the other. It takes a second."""
 MESSAGE_BYTES = 64_000_000
 """Of samples, in a message: far below the 2 GiB at which an MPI count overflows."""
 
@@ -64,6 +67,9 @@ class Alone:
 class MpiWorld:
     """The ranks that MPI has brought together.
 
+    Where MPI does not return from its start within `START_S`, SIGALRM ends the process: a rank that
+    Slurm's PMI has lost would wait for ever, in C code that lets no handler of Python's run.
+
     Raises
     ------
     UserError
@@ -72,8 +78,10 @@ class MpiWorld:
     """
 
     def __init__(self, tasks: int) -> None:
+        signal.alarm(START_S)
         from mpi4py import MPI
 
+        signal.alarm(0)
         self._mpi: Any = MPI
         self._comm: Any = MPI.COMM_WORLD
         self.rank: int = self._comm.Get_rank()

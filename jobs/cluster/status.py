@@ -20,6 +20,7 @@ from jobs.collect import has_shard
 from jobs.display import duration
 from jobs.plan import Plan
 from jobs.run_folder import RunFolder
+from jobs.world import START_S
 from suite.errors import UserError
 
 STATES = ("done", "running", "pending", "failed", "waiting", "unknown")
@@ -46,9 +47,8 @@ THEIRS = re.compile(
 )
 """What Python, Slurm and the shell say."""
 
-EXITED = re.compile(
-    r"^srun: error: (\S+): tasks? (\S+): Exited with exit code (\d+)$", re.MULTILINE
-)
+EXITED = re.compile(r"^srun: error: (\S+): tasks? (\S+): (.+?)(?: \(core dumped\))?$", re.MULTILINE)
+"""How srun tells of a rank: `Exited with exit code 137` from a container, `Killed` without one."""
 
 SIGNALLED = 128
 """A shell's exit code for a process that a signal has ended: this and the signal's number."""
@@ -279,20 +279,29 @@ def _telling_lines(log: Path) -> list[str]:
     lines = (
         OURS.findall(text)
         or THEIRS.findall(text)
-        or [_ended(*found) for found in EXITED.findall(text) if _is_cause(int(found[2]))]
+        or [
+            _ended(host, rank, by)
+            for host, rank, how in EXITED.findall(text)
+            if (by := _cause(how))
+        ]
         or text.strip().splitlines()[-1:]
     )
     return [line.strip().removeprefix("litesweep: ") for line in dict.fromkeys(lines)][:2]
 
 
-def _is_cause(code: int) -> bool:
+def _cause(how: str) -> signal.Signals | None:
+    """Return the signal that has ended a rank, by how srun tells it, if that is a cause."""
+    code = re.fullmatch(r"Exited with exit code (\d+)", how)
+    number = int(code[1]) - SIGNALLED if code else 0
+    found = next((s for s in signal.Signals if number == s or signal.strsignal(s) == how), None)
     # Slurm ends the other ranks with SIGCONT and SIGTERM; Python ends with 1, having said why.
-    return code > SIGNALLED and code - SIGNALLED not in (signal.SIGCONT, signal.SIGTERM)
+    return None if found in (signal.SIGCONT, signal.SIGTERM) else found
 
 
-def _ended(host: str, rank: str, code: str) -> str:
-    name = signal.Signals(int(code) - SIGNALLED).name
-    return f"Rank {rank}, on {host}, was killed by {name}."
+def _ended(host: str, rank: str, by: signal.Signals) -> str:
+    if by == signal.SIGALRM:
+        return f"MPI did not bring rank {rank}, on {host}, together with the others in {START_S} s."
+    return f"Rank {rank}, on {host}, was killed by {by.name}."
 
 
 def print_status(seen: RunStatus, console: Console) -> None:
