@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 from submitit.slurm.slurm import _make_sbatch_string
 
+from jobs.cluster.container import check_folders
+from jobs.cluster.partitions import check_time_limit, partitions
 from jobs.cluster.sent import read_sent, record_answer, record_cancel, record_intent
-from jobs.cluster.site import Site
+from jobs.cluster.site import Container, Site
 from jobs.cluster.slurm import (
     Request,
     ask,
@@ -169,6 +172,12 @@ def test_a_job_is_found_by_name_where_its_id_was_never_recorded(
         ("srun: error: c2: task 1: Exited with exit code 137\n"
          "srun: error: c1: task 0: Exited with exit code 143",
          "Rank 1, on c2, was killed by SIGKILL."),
+        ("srun: error: c1: task 0: Terminated\nsrun: error: c2: task 1: Killed",
+         "Rank 1, on c2, was killed by SIGKILL."),
+        ("srun: error: c2: task 1: Segmentation fault (core dumped)",
+         "Rank 1, on c2, was killed by SIGSEGV."),
+        ("srun: error: c2: task 1: Exited with exit code 142",
+         "MPI did not bring rank 1, on c2, together with the others in 300 s."),
         ("litesweep: there is no image x on c1\nsrun: error: c1: task 0: Exited with exit code 1",
          "there is no image x on c1"),
         ("FATAL:   container creation failed\nsrun: error: c1: task 0: Exited with exit code 255",
@@ -277,3 +286,52 @@ def test_the_cluster_has_a_say_in_the_size_of_an_array(tmp_path: Path, commands:
     assert max_array(site(tmp_path)) == 50
     assert max_array(site(tmp_path, ("[mpi]", "[slurm]\narray = 2000\n[mpi]"))) == 50
     assert max_array(site(tmp_path, ("[mpi]", "[slurm]\narray = 20\n[mpi]"))) == 20
+
+
+def test_an_mpi_that_does_not_start_ends_the_rank(tmp_path: Path) -> None:
+    """In C code that keeps the interpreter's lock, as MPI_Init does where PMI has lost a rank."""
+    (tmp_path / "mpi4py").mkdir()
+    hangs = "import ctypes; ctypes.PyDLL(None).pause()"
+    (tmp_path / "mpi4py" / "__init__.py").touch()
+    (tmp_path / "mpi4py" / "MPI.py").write_text(hangs)
+    code = "import jobs.world as w; w.START_S = 1; w.MpiWorld(2)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        timeout=60,
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"},
+    )
+    assert done.returncode == -signal.SIGALRM
+
+
+def test_partitions_and_what_they_allow(tmp_path: Path, commands: Path) -> None:
+    told = ("batch*|4|1:00:00", "long|8|2-00:30:00", "short|2|30:00", "free|1|infinite")
+    command(commands, "sinfo", f"printf '%s\\n' {' '.join(f'{line!r}' for line in told)}")
+    known = partitions()
+    assert [p.limit_min for p in known] == [60, 2910, 30, None]
+    assert [p.name for p in known if p.is_default] == ["batch"]
+
+    def limit(partition: str, minutes: int, more: str = "") -> None:
+        profile = site(tmp_path, ('partition = "batch"\n', partition + more))
+        check_time_limit(profile, "type_a", minutes, known)
+
+    limit('partition = "batch"\n', 60)
+    limit('partition = "batch,free"\n', 10_000)
+    limit('partition = "elsewhere"\n', 10_000)  # which sbatch refuses
+    limit("", 60)
+    limit('partition = "short"\n', 31, 'qos = "long"\n')
+    for partition in ('partition = "short,batch"\n', ""):
+        with pytest.raises(
+            UserError, match=r"61 min; its partition allows 60 min[\s\S]*\"60 min\""
+        ):
+            limit(partition, 61)
+
+
+@pytest.mark.parametrize("name", ["new\nline", "back\\slash", "per%jcent", "dollar$", "a,b", "a:b"])
+def test_folders_that_no_job_could_be_given(name: str) -> None:
+    with pytest.raises(UserError, match="cannot be given to a job"):
+        check_folders(Container(), [Path("/shared") / name])
+    if name in ("a,b", "a:b"):
+        check_folders(Container(runtime="none"), [Path("/shared") / name])
+    check_folders(Container(), [Path("/shared/it's a run")])

@@ -5,6 +5,30 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jobs.cluster.site import Container
+from suite.errors import UserError
+
+NOT_FOR_SLURM = "\\%$"
+"""Slurm takes these in the name of a log for something else."""
+NOT_FOR_BINDS = ',:"'
+"""These divide what is to be bound into a container."""
+
+
+def check_folders(container: Container, folders: Iterable[Path]) -> None:
+    """Refuse folders whose names would not reach the nodes as they are.
+
+    Raises
+    ------
+    UserError
+        If there is one.
+    """
+    forbidden = NOT_FOR_SLURM + (NOT_FOR_BINDS if container.runtime != "none" else "")
+    for folder in map(str, folders):
+        wrong = [c for c in folder if c in forbidden or ord(c) < ord(" ")]
+        if wrong:
+            raise UserError(
+                f"The folder {folder!r} cannot be given to a job: it has {wrong[0]!r} in its name.",
+                "Choose another one (--out for the run, --store for the artifacts).",
+            )
 
 
 def python_command(container: Container, image: Path | None, folders: Iterable[Path]) -> str:

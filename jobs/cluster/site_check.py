@@ -138,8 +138,10 @@ def _image(claim: str, image: Path) -> Finding:
 def _whole_job(site: Site, name: str) -> Finding:
     """Say whether Slurm would take a job of all the nodes that one is to have."""
     cpu_type = site.cpu_types[name]
-    claim = f"[cpu_types.{name}] nodes = {cpu_type.nodes}"
-    options = {"nodes": cpu_type.nodes, "cpus-per-task": cpu_type.cpus, **_asked(cpu_type)}
+    asked = {"nodes": cpu_type.nodes, "cpus": cpu_type.cpus, **_asked(cpu_type)}
+    words = [f"{key} = {value!r}" for key, value in asked.items() if value is not None]
+    claim = f"[cpu_types.{name}] {', '.join(words)}"
+    options = {**asked, "cpus": None, "cpus-per-task": cpu_type.cpus}
     if cpu_type.exclusive:
         options["exclusive"] = True
     said = _run("sbatch", "--test-only", "--ntasks-per-node=1", *_flags(options), "--wrap=true")
@@ -159,6 +161,8 @@ def _probe(site: Site, name: str, image: Path | None) -> Iterator[Finding]:
         return
     hosts = ", ".join(sorted(a["host"] for a in answers))
     yield Finding(f"{where} {nodes} nodes", True, f"{hosts}, litesweep {answers[0]['litesweep']}")
+    if missing := re.findall(r".*command not found.*", said.stderr):
+        yield Finding("[slurm] setup", False, missing[0])
     cpus = min(a["cpus"] for a in answers)
     yield Finding(f"{where} cpus = {cpu_type.cpus}", cpus >= cpu_type.cpus, f"{cpus} are granted")
     if mpi:

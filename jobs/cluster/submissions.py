@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from jobs.cluster.builds import build_on_cluster
+from jobs.cluster.container import check_folders
 from jobs.cluster.images import image_sha256
 from jobs.cluster.packing import Jobs, check_budget, check_cpu_types, limit_minutes, pack
 from jobs.cluster.partitions import check_time_limit, partitions
@@ -69,8 +70,10 @@ def submit(
     display = Display(console or Console(stderr=True))
     jobs = jobs or Jobs()
     artifacts = ArtifactStore.at(store)
+    path = Path(out) if out is not None else default_folder(sweep)
     grid = lay_out(sweep)
     profile = Site.load(find_site(None if site is None else str(site), sweep.folder))
+    check_folders(profile.container, (path.absolute(), artifacts.root))
     digests = image_digests(grid, profile)
 
     known = partitions()
@@ -87,7 +90,7 @@ def submit(
 
     # Before an hour goes into artifacts; again below, when it is known how long they take.
     cut(planned_cells(grid, artifacts))
-    with open_run(Path(out) if out is not None else default_folder(sweep), sweep) as folder:
+    with open_run(path, sweep) as folder:
         if folder.plan_file.exists() and not folder.site_file.exists():
             raise UserError(
                 f"{folder.path} holds a run of this machine, not of a cluster.",
