@@ -55,7 +55,9 @@ def definitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder.parent / "code" / "a.py").write_text("a")
     base = "# {{ MIRROR }}{{ SUITE }}{{ BOOTSTRAP }}\n"
     (folder / "ubuntu_base.def").write_text(base)
-    text = "From: {{ BASE }} {{ COMMIT }} {{ PIP_OPTIONS }}\n%files\n    ../code /opt/code\n\n%post\n"
+    text = (
+        "From: {{ BASE }} {{ COMMIT }} {{ PIP_OPTIONS }}\n%files\n    ../code /opt/code\n\n%post\n"
+    )
     (folder / "tflite.def").write_text(text)
     monkeypatch.setattr(images, "DEFINITIONS", folder)
     return folder
