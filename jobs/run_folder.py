@@ -16,6 +16,10 @@ from suite.errors import UserError
 from suite.sweep import Sweep
 
 
+class BusyError(UserError):
+    """Another process has the run."""
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """A submitted sweep's folder.
@@ -192,7 +196,7 @@ def _locked(folder: RunFolder) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(
+            raise BusyError(
                 f"{folder.path} is being run by another process now.",
                 "Wait for it to end, or choose another folder with --out.",
             ) from None

@@ -283,7 +283,7 @@ def _telling_lines(log: Path) -> list[str]:
             _ended(host, rank, by)
             for host, rank, how in EXITED.findall(text)
             if (by := _cause(how))
-        ]
+        ][:1]  # those after it were ended by Slurm
         or text.strip().splitlines()[-1:]
     )
     return [line.strip().removeprefix("litesweep: ") for line in dict.fromkeys(lines)][:2]

@@ -22,7 +22,7 @@ from jobs.display import Display, duration
 from jobs.grid import Grid, lay_out
 from jobs.plan import Plan, PlannedCell, Slice
 from jobs.projection import planned_cells
-from jobs.run_folder import RunFolder, default_folder, open_run, submitted, take_up
+from jobs.run_folder import BusyError, RunFolder, default_folder, open_run, submitted, take_up
 from jobs.runs import build, check_sources, make_plan
 from jobs.shares import nodes_wanted, standing
 from suite.artifacts.store import ArtifactStore, store_of
@@ -182,9 +182,12 @@ def wait(run: Path | str, console: Console | None = None) -> RunStatus:
             seen = status(folder)
             live = seen.live
             if seen.count("waiting") and not seen.scheduler:
-                with take_up(folder.path):
-                    profile = Site.restore(json.loads(folder.site_file.read_text()))
-                    live += _send_missing(folder, profile, display, only_unsent=True)
+                try:
+                    with take_up(folder.path):
+                        profile = Site.restore(json.loads(folder.site_file.read_text()))
+                        live += _send_missing(folder, profile, display, only_unsent=True)
+                except BusyError:  # another process is sending them
+                    live += 1
             if not live and not seen.scheduler:
                 if seen.count("failed"):  # a shared file system may show a last file late
                     time.sleep(LOOK_EVERY_S)
@@ -202,8 +205,10 @@ def _in_a_line(seen: RunStatus) -> str:
         for state in ("done", "running", "pending", "failed", "waiting")
         if seen.count(state)
     )
+    reasons = {job.reason for job in seen.jobs if job.state == "pending" and job.reason}
+    why = f" (pending: {', '.join(sorted(reasons))})" if reasons else ""
     left = duration(seen.seconds_left)
-    return f"{seen.cells_done} of {seen.cells} cells done, jobs: {states}, about {left} left"
+    return f"{seen.cells_done} of {seen.cells} cells done, jobs: {states}{why}, about {left} left"
 
 
 def image_digests(grid: Grid, site: Site) -> dict[str, str]:
@@ -262,6 +267,12 @@ def _request(folder: RunFolder, plan: Plan, index: int, site: Site) -> Request |
         return None
     if slice_.cpu_type not in site.cpu_types:
         raise UserError(f"The site file has no [cpu_types.{slice_.cpu_type}], which the run needs.")
+    if bool(slice_.image) != (site.image(slice_.cpu_type) is not None):
+        raise UserError(
+            f"The run was planned {f'in {slice_.image}' if slice_.image else 'without a container'}"
+            f", and the site file says runtime = {site.container.runtime!r}.",
+            "Elsewhere it is another run: submit the sweep to another folder with --out.",
+        )
     return Request(
         name=f"litesweep-{plan.run_id}",
         cpu_type=slice_.cpu_type,
