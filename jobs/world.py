@@ -13,7 +13,7 @@ from suite.results.rows import Results, TrialRow
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.2
-START_S = 300
+START_S = 120
 """For MPI to bring the ranks together, which may start one after the other. It takes a second."""
 MESSAGE_BYTES = 64_000_000
 """Of samples, in a message: far below the 2 GiB at which an MPI count overflows."""

@@ -177,7 +177,7 @@ def test_a_job_is_found_by_name_where_its_id_was_never_recorded(
         ("srun: error: c2: task 1: Segmentation fault (core dumped)",
          "Rank 1, on c2, was killed by SIGSEGV."),
         ("srun: error: c2: task 1: Exited with exit code 142",
-         "MPI did not bring rank 1, on c2, together with the others in 300 s."),
+         "MPI did not bring rank 1, on c2, together with the others in 120 s."),
         ("litesweep: there is no image x on c1\nsrun: error: c1: task 0: Exited with exit code 1",
          "there is no image x on c1"),
         ("FATAL:   container creation failed\nsrun: error: c1: task 0: Exited with exit code 255",

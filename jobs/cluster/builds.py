@@ -63,9 +63,9 @@ def build_on_cluster(
     began = time.monotonic()
     try:
         with display.phase("building") as phase:
-            while job := next(iter(live_jobs([request.name])), None):
-                state = f"job {job_id} {job.state.lower()}, {duration(time.monotonic() - began)}"
-                phase.draw(0.0, state)
+            while state := _state(request.name):
+                elapsed = duration(time.monotonic() - began)
+                phase.draw(0.0, f"job {job_id} {state}, {elapsed}")
                 time.sleep(LOOK_EVERY_S)
     except BaseException:
         cancel([job_id])
@@ -84,6 +84,15 @@ def build_on_cluster(
         raise UserError(said["mistake"])
     by_cell = _BUILT.validate_python(said["built"])
     return {grid.requests[cell_id].key: built for cell_id, built in by_cell.items()}
+
+
+def _state(name: str) -> str:
+    """Return the state of the job, as long as it is not known to have ended; "" then."""
+    try:
+        job = next(iter(live_jobs([name])), None)
+    except UserError as error:  # slurmctld is restarted, perhaps
+        return f"unknown ({error.what})"
+    return job.state.lower() if job else ""
 
 
 def build_run(run_path: str, sweep_folder: str, store: str) -> None:

@@ -148,16 +148,16 @@ def cluster() -> Iterator[Cluster]:
             if name.startswith(("SLURM_", "SBATCH_", "SQUEUE_", "SINFO_", "SACCT_")):
                 patch.delenv(name)  # a job that the tests run in, or someone's defaults
         patch.setenv("SLURM_CONF", said.strip().partition("=")[2])
-        yield Cluster()
+        found = Cluster()
+        yield found
+        found.clean()
     if status.returncode == NOTHING_IS_UP:
         subprocess.run([SCRIPT, "stop"], check=True, timeout=120)
 
 
 @pytest.fixture
-def clean_queue(cluster: Cluster) -> Iterator[None]:
-    """No job of anyone's, and all nodes idle, before the test and after it."""
-    cluster.clean()
-    yield
+def clean_queue(cluster: Cluster) -> None:
+    """No job of anyone's, and all nodes idle; what a test leaves the next one clears away."""
     cluster.clean()
 
 

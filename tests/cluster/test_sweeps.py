@@ -219,27 +219,37 @@ def test_a_budget_refuses_before_anything_is_sent(case: Case, cluster: Cluster) 
     assert not cluster.squeue()
 
 
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [
+def test_what_sbatch_refuses(case: Case, cluster: Cluster) -> None:
+    for change, word in [
         (('partition = "batch"', 'partition = "bitch"'), "partition"),
         (('constraint = "type_a"', 'constraint = "type_z"'), "feature"),
         (("cpus = 2", 'cpus = 2\nsbatch = {mem = "999G"}'), "emory"),
         (("cpus = 2", 'cpus = 2\naccount = "gold"'), "account"),
         (("cpus = 2", 'cpus = 2\nqos = "gold"'), "qos"),
-    ],
-)
-def test_what_sbatch_refuses(
-    case: Case, cluster: Cluster, change: tuple[str, str], word: str
-) -> None:
-    case.site(change)
-    done = case.submit(code=2)
-    assert "sbatch refuses the jobs for 'type_a'" in done.stderr
-    assert word in done.stderr
-    assert not cluster.squeue()
+    ]:
+        case.site(change)
+        done = case.submit(code=2)
+        assert "sbatch refuses the jobs for 'type_a'" in done.stderr
+        assert word in done.stderr
+        assert not cluster.squeue()
     case.site()
     case.submit("--wait")
     case.complete()
+
+
+def test_what_slurm_would_keep_waiting_for_ever(case: Case, cluster: Cluster) -> None:
+    """Slurm takes a job that its partition's time limit will never let start."""
+    sweep = case.folder / "sweep.toml"
+    sweep.write_text(sweep.read_text().replace("[measure]", '[measure]\nbudget = "2 h"'))
+    for done in (case.submit(code=2), case.do("plan", "sweep.toml", code=2)):
+        assert "its partition allows 60 min" in done.stderr
+        assert 'Set time_limit = "60 min" under [cpu_types.type_a]' in done.stderr
+    assert not case.run.exists()
+    assert not cluster.squeue()
+    case.site(("cpus = 2", 'cpus = 2\ntime_limit = "60 min"'))
+    seen = json.loads(case.do("plan", "sweep.toml", "--json").stdout)
+    assert [job["limit_minutes"] for job in seen["jobs"]] == [60]
+    assert seen["partitions"] == [{"name": "batch", "nodes": 4, "limit_minutes": 60}]
 
 
 def test_cancel_and_resume(case: Case) -> None:
@@ -271,20 +281,56 @@ def test_an_array_is_cut_where_the_cluster_says(case: Case) -> None:
 
 
 def test_site_check(case: Case) -> None:
-    case.site(('constraint = "type_b"', 'constraint = "type_b"\nexpect = "power9le"'))
-    said = case.do("site", "check", "site.toml", code=2).stdout
-    wrong = [line for line in said.splitlines() if line.startswith("wrong")]
-    assert len(wrong) == 1, said
-    assert "expect = 'power9le'" in wrong[0]
+    def wrong(*changes: tuple[str, str]) -> list[str]:
+        case.site(*changes)
+        said = case.do("site", "check", "site.toml", code=2).stdout
+        return [line for line in said.splitlines() if line.startswith("wrong")]
+
+    case.site()
+    said = case.do("site", "check", "site.toml").stdout
     assert said.count("a world of 2 for 2 tasks") == 2
+    [line] = wrong(('constraint = "type_b"', 'constraint = "type_b"\nexpect = "power9le"'))
+    assert "expect = 'power9le'" in line
+    for line in wrong(('partition = "batch"', 'partition = "bitch"')):
+        assert "there are batch, high" in line
+    # More nodes than there are, and longer than the partition allows.
+    change = ('type_a"\nnodes = 2', 'type_a"\nnodes = 3\ntime_limit = "2 h"')
+    limit, nodes = wrong(change)
+    assert "its partition allows 60 min" in limit
+    assert "nodes = 3, cpus = 2" in nodes and "Requested node configuration" in nodes
+    # An image without TensorFlow, and a module that is not there.
+    build = f'[build]\nimage = "{case.image}"\ncpu_type = "type_a"\n[slurm]\nsetup = ["modul"]\n'
+    *setup, built = wrong(("[mpi]", f"{build}\n[mpi]"))
+    assert "[build] on a node of type_a" in built and "tensorflow" in built
+    assert all("modul: command not found" in line for line in setup) and len(setup) == 2
+    # mpirun that brings nobody together.
+    mpiexec = Path(sys.executable).with_name("mpiexec")
+    started = f'type = "mpirun"\nmpirun = "{mpiexec} -n 1"'
+    assert all("2 nodes" in line for line in wrong(('type = "pmi2"', started)))
 
-    case.site(('partition = "batch"', 'partition = "bitch"'))
-    assert "there are batch, high" in case.do("site", "check", "site.toml", code=2).stdout
+
+def test_jobs_that_are_cancelled_before_they_start(case: Case, cluster: Cluster) -> None:
+    """The accounting names what never started together, or not at all."""
+    case.site(("cpus = 2", "cpus = 2\nsbatch = {hold = true}"))
+    case.submit("--job-length", "1 s")
+    wait(lambda: case.status()["states"] == {"pending": 2}, 20)
+    assert "JobHeldUser" in case.do("status", case.run).stdout
+
+    def reasons() -> set[str]:
+        wait(lambda: case.status()["states"] == {"failed": 2}, 30)
+        return {job["reason"] for job in case.status()["jobs"]}
+
+    assert "cancelled 2 jobs" in case.do("cancel", case.run).stdout
+    assert reasons() == {"The job was cancelled."}
+    case.do("resume", case.run)
+    cluster.run("scancel", *{job.id.partition("_")[0] for job in cluster.squeue()})
+    wait(lambda: reasons() == {"The job was cancelled."}, 20)
 
 
-def test_status_waits_and_watches(case: Case) -> None:
+def test_a_run_is_not_resumed_without_its_container(case: Case) -> None:
     case.site(("cpus = 2", "cpus = 2\nsbatch = {hold = true}"))
     case.submit()
-    wait(lambda: case.status()["states"] == {"pending": 1}, 20)
-    assert "JobHeldUser" in case.do("status", case.run).stdout
     case.do("cancel", case.run)
+    case.site(('runtime = "apptainer"', 'runtime = "none"'))
+    done = case.do("resume", case.run, "--site", "site.toml", code=2)
+    assert "was planned in" in done.stderr and "another run" in done.stderr
