@@ -322,7 +322,8 @@ def image_inspect(image: ImagePath, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(seen, indent=1))
         return
-    for key, value in {**seen, **seen.pop("labels")}.items():
+    labels = seen.pop("labels")
+    for key, value in {**seen, **labels}.items():
         print(f"{key}: {value}")
 
 

@@ -26,6 +26,9 @@ would end by it, and there is nothing to save: every trial is in the journal whe
 the batch script gets it, and takes no notice."""
 DEFAULT_MAX_ARRAY = 1001
 """Slurm's own default of MaxArraySize."""
+BEGINS = 'echo "$(date +%FT%T) job $SLURM_JOB_ID begins" >&2'
+BEGUN = re.compile(r"^\S+ job \d+ begins$", re.MULTILINE)
+"""A job that Slurm queued again goes on in the log of before, whose words are not of its end."""
 DEFAULTS = ("SBATCH_", "SRUN_", "SQUEUE_", "SACCT_", "SINFO_", "SCANCEL_", "SLURM_")
 """Variables that begin so change what Slurm's commands do, and go before an sbatch script: SBATCH_*
 and so on are a user's defaults, SLURM_* are a job's that we are called from."""
@@ -153,6 +156,7 @@ def parameters(site: Site, request: Request) -> dict[str, Any]:
         "cpus_per_task": cpu_type.cpus,
         # The host's would shadow the image's packages, or be looked for in it in vain.
         "slurm_setup": [
+            BEGINS,
             'trap "" USR2',
             "unset PYTHONPATH PYTHONHOME",
             *site.slurm.setup,

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.cluster.sent import Sent, read_sent
-from jobs.cluster.slurm import LiveJob, ended_jobs, live_jobs
+from jobs.cluster.slurm import BEGUN, LiveJob, ended_jobs, live_jobs
 from jobs.collect import has_shard
 from jobs.display import duration
 from jobs.plan import Plan
@@ -274,7 +274,8 @@ def _telling_lines(log: Path) -> list[str]:
     """Return up to two lines of all ranks' standard errors that say what happened."""
     stem = re.sub(r"_\d+_log\.err$", "", log.name)
     text = "\n".join(
-        path.read_text(errors="replace") for path in sorted(log.parent.glob(f"{stem}_*_log.err"))
+        BEGUN.split(path.read_text(errors="replace"))[-1]
+        for path in sorted(log.parent.glob(f"{stem}_*_log.err"))
     )
     lines = (
         OURS.findall(text)

@@ -20,6 +20,7 @@
 #SBATCH --wckey=submitit
 
 # setup
+echo "$(date +%FT%T) job $SLURM_JOB_ID begins" >&2
 trap "" USR2
 unset PYTHONPATH PYTHONHOME
 module load apptainer
