@@ -1,10 +1,11 @@
 """The site file: what it may say, and what is said of a mistake in it."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from jobs.cluster.site import Site, find_site
+from jobs.cluster.site import _TABLES, Site, find_site
 from suite.errors import UserError
 from tests.conftest import REPOSITORY
 
@@ -42,6 +43,15 @@ def test_the_least_that_a_site_holds(tmp_path: Path) -> None:
 def test_the_example_is_a_site_with_an_image_for_each_architecture() -> None:
     site = Site.load(REPOSITORY / "jobs/examples/site.toml")
     assert site.image("altra") != site.image("skylake")
+
+
+def test_every_key_that_the_example_names_is_one(tmp_path: Path) -> None:
+    text = (REPOSITORY / "jobs/examples/site.toml").read_text()
+    said = re.sub(r"^# (?=\w+ = |\[)", "", text, flags=re.MULTILINE)
+    site = load(tmp_path, said)
+    assert site.build and site.slurm.parallel
+    keys = {key for table in _TABLES.values() for key in table.model_fields} - {"cpu_types"}
+    assert not [key for key in keys if not re.search(rf"\b{key}\b( =|\])", text)]
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,9 @@ def submit(
         if any(not sent.refused for sent in read_sent(folder)):
             plan = Plan.read(folder.plan_file)
             check_sources(grid, plan)
+            mode = "replicate" if any(s.copies > 1 for s in plan.slices) else "partition"
+            if mode != jobs.mode and any(s.nodes > 1 for s in plan.slices):
+                display.say(f"The run goes on as it was planned, in --mode {mode}.")
             gone = {key for key, planned in plan.artifacts.items() if not planned.path.exists()}
             build(grid, artifacts, folder, display, gone)
         else:

@@ -13,6 +13,7 @@ import pytest
 
 import analysis
 from jobs.cluster.images import image_sha256
+from jobs.run_folder import take_up
 from suite.results.read import read_results
 from tests.cluster.case import Case
 from tests.cluster.conftest import Cluster
@@ -182,6 +183,7 @@ def test_partition_measures_each_cell_once(case: Case) -> None:
         text = text.replace("[measure]", f'[models.{name}]\nsource = "{name}.tflite"\n[measure]')
     (case.folder / "sweep.toml").write_text(text)
     case.submit("--wait", "--mode", "partition")
+    assert "goes on as it was planned, in --mode partition" in case.submit().stderr
     results = read_results(case.run / "results.h5")
     nodes_of = {
         cell.cell_id: {t.node_id for t in results.trials if t.cell_id == cell.cell_id}
@@ -267,7 +269,16 @@ def test_no_more_are_submitted_than_the_site_allows(case: Case, cluster: Cluster
     case.submit()
     assert len(cluster.squeue()) == 1
     assert case.status()["states"].get("waiting") == 1
-    case.do("resume", case.run, "--wait")
+    # One who waits sends the second, as soon as nobody else has the run.
+    with take_up(case.run):
+        command = [sys.executable, "-c", "from jobs import wait; wait('run')"]
+        waiting = subprocess.Popen(command, cwd=case.folder, stderr=subprocess.PIPE, text=True)
+        wait(lambda: case.status()["states"] == {"done": 1, "waiting": 1}, 60)
+        wait(lambda: not cluster.squeue(), 20)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(timeout=6)
+    _, said = waiting.communicate(timeout=120)
+    assert waiting.returncode == 0, said
     assert case.status()["states"] == {"done": 2}
 
 
