@@ -184,7 +184,7 @@ def test_a_job_is_found_by_name_where_its_id_was_never_recorded(
          "FATAL:   container creation failed"),
         ("/usr/bin/python3: Error while finding module 'x': No module named 'submitit'",
          "No module named 'submitit'"),
-        ("slurmstepd-c1: error: *** JOB 12 ON c1 CANCELLED AT 2026-11-26TDUE TO PREEMPTION ***"
+        ("slurmstepd-c1: error: *** JOB 12 ON c1 CANCELLED AT DUE TO PREEMPTION ***"
          "\n2026-11-26T11:53:30 job 12 begins\nsrun: error: c2: task 1: Killed",
          "Rank 1, on c2, was killed by SIGKILL."),
         ("what nobody has thought of\n", "what nobody has thought of"),
