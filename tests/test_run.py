@@ -1,5 +1,6 @@
 """The main job from end to end, as a user runs it: the real command line, models and processes."""
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 import analysis
-from jobs import run
+from jobs import run, worker
 from suite import Axes, Measure, ModelSpec, Sweep, UserError
 from suite.journal import read_journal
 from suite.results.read import read_results
@@ -344,3 +345,33 @@ def test_an_executor_that_is_none_is_refused(models: Path, tmp_path: Path) -> No
     with pytest.raises(UserError, match=r"no executor 'slurm'\.\nKnown: debug, local"):
         run(sweep, tmp_path / "out", "slurm")  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_node_that_grants_fewer_cpus_than_were_asked_for(
+    litesweep: Litesweep, tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = write(tmp_path, READY, models)
+    assert litesweep("run", sweep, "--out", "out").returncode == 0
+    plan = tmp_path / "out" / "plan.json"
+    asked = json.loads(plan.read_text())
+    asked["slices"][0] |= {"cpus": 4096, "cpu_type": "wide"}
+    plan.write_text(json.dumps(asked))
+    said = worker.measure_slice(str(tmp_path / "out"), 0).mistake
+    assert "by its affinity; the site file says cpus = 4096 for 'wide'" in said
+    asked["slices"][0]["cpus"] = 1
+    plan.write_text(json.dumps(asked))
+    monkeypatch.setattr(worker, "cpu_quota", lambda: 0.5)
+    assert (
+        "grants 0.5 CPUs by its cgroup quota" in worker.measure_slice(str(plan.parent), 0).mistake
+    )
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(worker.Plan, "read", refuse)
+    said = worker.measure_slice(str(tmp_path), 0).mistake
+    assert said == f"{tmp_path}/plan.json cannot be read or written: Permission denied."
