@@ -243,13 +243,14 @@ def test_what_slurm_would_keep_waiting_for_ever(case: Case, cluster: Cluster) ->
     """Slurm takes a job that its partition's time limit will never let start."""
     sweep = case.folder / "sweep.toml"
     sweep.write_text(sweep.read_text().replace("[measure]", '[measure]\nbudget = "2 h"'))
-    for done in (case.submit(code=2), case.do("plan", "sweep.toml", code=2)):
+    plan = ("plan", "sweep.toml", "--site", "site.toml")
+    for done in (case.submit(code=2), case.do(*plan, code=2)):
         assert "its partition allows 60 min" in done.stderr
         assert 'Set time_limit = "60 min" under [cpu_types.type_a]' in done.stderr
     assert not case.run.exists()
     assert not cluster.squeue()
     case.site(("cpus = 2", 'cpus = 2\ntime_limit = "60 min"'))
-    seen = json.loads(case.do("plan", "sweep.toml", "--json").stdout)
+    seen = json.loads(case.do(*plan, "--json").stdout)
     assert [job["limit_minutes"] for job in seen["jobs"]] == [60]
     assert seen["partitions"] == [{"name": "batch", "nodes": 4, "limit_minutes": 60}]
 
