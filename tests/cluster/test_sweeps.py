@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,7 @@ def test_what_is_over_a_limit(theirs: Case, cluster: Cluster) -> None:
         cluster.run(*limit, "MaxSubmitJobs=-1")
 
 
+@cache
 def python_for_all() -> str:
     """Return an interpreter that any user can read, with litesweep."""
     check = ["runuser", "-u", USER, "--", sys.executable, "-c", "import jobs.cluster.submissions"]
