@@ -245,7 +245,8 @@ def _answers(said: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
 
 def _telling(said: "subprocess.CompletedProcess[str]") -> str:
     """Return the lines that say what is wrong."""
-    words = [line for line in said.stderr.strip().splitlines() if line.strip()]
+    # What is indented is a traceback's; its last line, which is not, names the error.
+    words = [line for line in said.stderr.splitlines() if line.strip() and not line[0].isspace()]
     telling = [w for w in words if re.search(r"FATAL|Error|error: (?!.*task)|failure:", w)] or words
     return " ".join(telling[:2]) or "no answer"
 
