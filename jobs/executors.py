@@ -32,7 +32,7 @@ def run_job(folder: RunFolder, index: int, executor: ExecutorName) -> Outcome:
     submitter.update_parameters(name="litesweep", timeout_min=NO_LIMIT_MIN)
     quiet = _stderr_in(folder.logs / "executor.log") if executor == "local" else nullcontext()
     with quiet:
-        job = submitter.submit(measure_slice, str(folder.path), index)
+        job = submitter.submit(measure_slice, str(folder.path), index, os.getpid())
     try:
         while not job.done():
             time.sleep(POLL_S)

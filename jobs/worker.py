@@ -6,8 +6,9 @@ import os
 import platform
 import sys
 import traceback
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,26 +16,24 @@ from typing import Any
 import archspec.cpu
 
 from jobs.collect import has_shard, slice_results
+from jobs.meter import Meter
 from jobs.plan import Plan, Slice
 from jobs.provenance import package_versions
 from jobs.run_folder import RunFolder
 from jobs.shares import share_out, standing
 from jobs.world import Alone, MpiWorld, World
-from suite.artifacts.watched import Watched
 from suite.canonical import canonical_json
-from suite.cells import Cell
 from suite.cgroup import cpu_quota
 from suite.doctor import GLANCE_S, examine, warnings
 from suite.errors import UserError
 from suite.journal import Journal, read_journal
 from suite.node import describe_node
+from suite.process import is_running
 from suite.results.merge import merge
-from suite.results.rows import NodeRow, TrialFlag, TrialRow
+from suite.results.rows import NodeRow, Results, TrialFlag
 from suite.results.write import write_results
 from suite.rounds import Progress, run_rounds
 from suite.topology import granted_cpus, pin_order, read_cpus
-from suite.trial.launch import TrialName, run_trial
-from suite.trial.protocol import TrialRequest
 from suite.watch import Watch
 
 
@@ -48,10 +47,18 @@ class Outcome:
     """Of ours: a traceback."""
 
 
-def measure_slice(run_path: str, index: int) -> Outcome:
-    """Measure the slice number `index` of the run in the folder `run_path`; raise nothing."""
+def measure_slice(run_path: str, index: int, waiting: int | None = None) -> Outcome:
+    """Measure the slice number `index` of the run in the folder `run_path`; raise nothing.
+
+    Parameters
+    ----------
+    waiting
+        The process that waits for the outcome: without it no trial is begun. By default our own.
+    """
     try:
-        _measure(RunFolder(Path(run_path)), index, Alone())
+        _measure(
+            RunFolder(Path(run_path)), index, Alone(), lambda: is_running(waiting or os.getpid())
+        )
     except Exception as error:
         return _outcome(error, run_path)
     return Outcome()
@@ -97,7 +104,9 @@ def _outcome(error: Exception, run_path: str) -> Outcome:
     return Outcome(fault="".join(traceback.format_exception(error)))
 
 
-def _measure(folder: RunFolder, index: int, world: World) -> None:
+def _measure(
+    folder: RunFolder, index: int, world: World, is_wanted: Callable[[], bool] = lambda: True
+) -> None:
     plan = Plan.read(folder.plan_file)
     slice_ = plan.slices[index]
     planned = {cell.cell.cell_id: cell for cell in plan.slice_cells(index)}
@@ -116,56 +125,40 @@ def _measure(folder: RunFolder, index: int, world: World) -> None:
 
     cells = [planned[cell_id].cell for cell_id in world.from_first(decide)[node.host]]
     artifacts = {cell.cell_id: plan.artifacts[planned[cell.cell_id].artifact_key] for cell in cells}
-    watched = {a.path: Watched(a.path, a.row.artifact_sha256) for a in artifacts.values()}
-    for path, file in watched.items():
-        if not file.is_intact():
-            raise UserError(
-                f"The artifact {path} is not the one that was built.",
-                "Delete its folder from the artifact store and run again: it will be built anew.",
-            )
-
     folder.journal(index, node.host).parent.mkdir(parents=True, exist_ok=True)
     with Journal(folder.journal(index, node.host), plan.run_id) as journal:
         content = read_journal(folder.journal(index, node.host))
         if not content.nodes or content.nodes[-1] != node:
             journal.append(node)
         watch = Watch(plan.run_id, index, node.node_id, cpus, journal.append)
-
-        def measure(cell: Cell, number: int, order: int, sampling_ns: int) -> TrialRow:
-            watch.before(number)
-            name = TrialName(plan.run_id, cell.cell_id, node.node_id, number, order)
-            path = artifacts[cell.cell_id].path
-            request = TrialRequest(
-                artifact_path=str(path),
-                threads=cell.threads,
-                cpus=cpus[: cell.threads],
-                seed=plan.measure.seed,
-                sampling_ns=sampling_ns,
-            )
-            if watched[path].is_intact():
-                trial = run_trial(name, request, plan.measure.trial_timeout)
-            else:
-                said = f"{path} has changed since the job began"
-                trial = name.refused(said, TrialFlag.ARTIFACT_CHANGED)
-            if not watched[path].is_intact():
-                trial = replace(trial, validity=trial.validity | TrialFlag.ARTIFACT_CHANGED)
-            trial = replace(trial, validity=trial.validity | flags)
-            journal.append(trial)
-            return trial
-
+        meter = Meter(
+            plan, cpus, artifacts, journal=journal, watch=watch, flags=flags, is_wanted=is_wanted
+        )
         run_rounds(
             cells=cells,
             measure=plan.measure.model_copy(update={"budget": slice_.budget_s}),
             recorded=[trial for trial in content.trials if trial.node_id == node.node_id],
-            run_trial=measure,
+            run_trial=meter.measure,
             report=lambda progress: _tell(folder.progress(index, node.host), progress),
             prior_s={cell_id: cell.trial_seconds for cell_id, cell in planned.items()},
         )
         watch.after()
     world.wait()
     gathered = world.gather(slice_results(folder, plan, index, [node.host], _job(slice_)))
-    if gathered is None:
-        return
+    if gathered is not None:
+        _leave_shard(folder, plan, index, gathered, hosts)
+
+
+def _leave_shard(
+    folder: RunFolder, plan: Plan, index: int, gathered: Results, hosts: Sequence[str]
+) -> None:
+    """Write the slice's shard, from what this job's nodes have gathered and dead ones have left.
+
+    Raises
+    ------
+    UserError
+        If more nodes must measure a cell than there were.
+    """
     # The nodes of a job that died before have left their journals; they are of this slice too.
     dead = [host for host in folder.journal_hosts(index) if host not in hosts]
     whole = merge([gathered, slice_results(folder, plan, index, dead)])

@@ -1,9 +1,21 @@
 """What a process that we start asks of the kernel."""
 
 import ctypes
+import os
 import signal
 
 PR_SET_PDEATHSIG = 1
+
+
+def is_running(process_id: int) -> bool:
+    """Say whether there is a process of this number."""
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def die_with_parent() -> None:

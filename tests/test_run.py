@@ -1,5 +1,6 @@
 """The main job from end to end, as a user runs it: the real command line, models and processes."""
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -19,7 +20,7 @@ import pytest
 import analysis
 from jobs import run, worker
 from suite import Axes, Measure, ModelSpec, Sweep, UserError
-from suite.journal import read_journal
+from suite.journal import Journal, read_journal
 from suite.results.read import read_results
 from tests.conftest import REPOSITORY, Litesweep
 
@@ -159,7 +160,7 @@ def test_the_results_follow_from_the_journal_alone(
 
 @pytest.mark.parametrize("executor", ["debug", "local"])
 def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path: Path, models: Path, executor: str) -> None:
-    many = READY.replace("_trials = 2", "_trials = 12")
+    many = READY.replace("_trials = 2", "_trials = 24")
     sweep = write(tmp_path, many, models)
     command = [sys.executable, "-m", "jobs", "run", str(sweep), "--out", str(tmp_path / "out")]
     command += ["--executor", executor]
@@ -178,29 +179,39 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path: Path, models: Path, executor
     assert "Traceback" not in stderr
     assert "goes on" in stderr
     left = read_journal(journal)
-    assert 2 <= len(left.trials) < 12
+    assert 2 <= len(left.trials) < 24
     assert left.torn_bytes == 0
 
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     results = read_results(tmp_path / "out" / "results.h5")
     trials = results.trials
-    assert sorted(trial.round for trial in trials) == list(range(12))
+    assert sorted(trial.round for trial in trials) == list(range(24))
     # A round that both runs had a part in may have been looked at before either.
-    assert {state.state_round for state in results.states} == set(range(13))
+    assert {state.state_round for state in results.states} == set(range(25))
     assert {trial.trial_id for trial in left.trials} < {trial.trial_id for trial in trials}
 
 
-def test_a_killed_run_goes_on(tmp_path: Path, models: Path) -> None:
-    sweep = write(tmp_path, READY.replace("_trials = 2", "_trials = 6"), models)
+@pytest.mark.parametrize("executor", ["debug", "local"])
+def test_a_killed_run_measures_no_further_and_goes_on(
+    tmp_path: Path, models: Path, executor: str
+) -> None:
+    sweep = write(tmp_path, READY.replace("_trials = 2", "_trials = 24"), models)
     command = [sys.executable, "-m", "jobs", "run", str(sweep), "--out", str(tmp_path / "out")]
+    command += ["--executor", executor]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     journal = tmp_path / "out" / "journals" / "job-00000" / f"{platform.node()}.journal"
     while not (journal.exists() and read_journal(journal).trials):
         time.sleep(0.05)
     process.kill()
     process.wait()
+    # A job in a process of its own lets go of the journal when its trial has ended.
+    while True:
+        with contextlib.suppress(UserError), Journal(journal, read_journal(journal).run_id):
+            break
+        time.sleep(0.05)
+    assert len(read_journal(journal).trials) < 24
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    assert len(read_results(tmp_path / "out" / "results.h5").trials) == 6
+    assert len(read_results(tmp_path / "out" / "results.h5").trials) == 24
 
 
 def test_a_recipe_that_cannot_be_had_costs_its_cells_alone(
