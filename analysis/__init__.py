@@ -1,4 +1,4 @@
-"""What results mean: one xarray Dataset, a table, figures, comparisons.
+"""What results mean: one xarray Dataset, questions to it, comparisons, a table, figures, a report.
 
 Works on a laptop: no TensorFlow, LiteRT, MPI or submitit is needed to read what they left.
 """
@@ -15,49 +15,78 @@ if TYPE_CHECKING:
         comparison_to_rich_table,
         summary,
     )
+    from analysis.costs import cost
     from analysis.dataset import open_results
     from analysis.figures import write_figures
-    from analysis.raw import samples
+    from analysis.gains import quantization_gain
+    from analysis.nodes import node_variability
+    from analysis.raw import quantiles, samples
+    from analysis.report import write_report
+    from analysis.scalability import scaling
     from analysis.slices import open_slice
     from analysis.speedups import speedup
-    from analysis.table import to_csv, to_json, to_markdown, to_rich_table
+    from analysis.table import to_csv, to_dataframe, to_json, to_markdown, to_parquet, to_rich_table
     from analysis.tails import tail
+    from analysis.trade_offs import best, pareto
     from analysis.variance import components
 
 __all__ = [
+    "best",
     "compare",
     "comparison_to_json",
     "comparison_to_markdown",
     "comparison_to_rich_table",
     "components",
+    "cost",
+    "node_variability",
     "open_results",
     "open_slice",
+    "pareto",
+    "quantiles",
+    "quantization_gain",
     "samples",
+    "scaling",
     "speedup",
     "summary",
     "tail",
     "to_csv",
+    "to_dataframe",
     "to_json",
     "to_markdown",
+    "to_parquet",
     "to_rich_table",
     "write_figures",
+    "write_report",
 ]
-
-COMPARISONS = ("json", "markdown", "rich_table")
 
 __getattr__ = lazy(
     __name__,
     {
+        "best": "trade_offs",
         "compare": "comparison",
-        **{f"comparison_to_{form}": "comparison_table" for form in COMPARISONS},
+        "comparison_to_json": "comparison_table",
+        "comparison_to_markdown": "comparison_table",
+        "comparison_to_rich_table": "comparison_table",
         "components": "variance",
+        "cost": "costs",
+        "node_variability": "nodes",
         "open_results": "dataset",
         "open_slice": "slices",
+        "pareto": "trade_offs",
+        "quantiles": "raw",
+        "quantization_gain": "gains",
         "samples": "raw",
+        "scaling": "scalability",
         "speedup": "speedups",
         "summary": "comparison_table",
         "tail": "tails",
-        **dict.fromkeys(("to_csv", "to_json", "to_markdown", "to_rich_table"), "table"),
+        "to_csv": "table",
+        "to_dataframe": "table",
+        "to_json": "table",
+        "to_markdown": "table",
+        "to_parquet": "table",
+        "to_rich_table": "table",
         "write_figures": "figures",
+        "write_report": "report",
     },
 )

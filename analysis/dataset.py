@@ -1,6 +1,8 @@
 """Results as an xarray Dataset over the sweep's axes."""
 
+import itertools
 import tomllib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from analysis.invocations import (
     steady,
 )
 from analysis.noise import noise_of_nodes
+from analysis.runs import combine
 from suite.errors import UserError
 from suite.intervals import median
 from suite.results.read import read_results
@@ -46,14 +49,22 @@ ARTIFACT_VARIABLES = {
     "top1_agreement": "1",
 }
 
+NODE_VARIABLES = {
+    **dict.fromkeys(("cpu_name", "microarchitecture", "kernel", "governor"), ""),
+    **dict.fromkeys(("sockets", "cores", "cpus", "numa_nodes"), "1"),
+    "memory_bytes": "byte",
+}
 
-def open_results(path: Path | str) -> xr.Dataset:
-    """Open the results of a run.
+
+def open_results(path: Path | str | Sequence[Path | str]) -> xr.Dataset:
+    """Open the results of a run, or of several.
 
     Parameters
     ----------
     path
-        A run's folder, or a file of results.
+        A run's folder, or a file of results; or a list of them, for a Dataset with a dimension
+        `run` more (named after the folders, numbered where two share a name) over the union of
+        their grids, see `analysis.runs.combine`.
 
     Returns
     -------
@@ -75,17 +86,45 @@ def open_results(path: Path | str) -> xr.Dataset:
         `trial_median_error` (see `analysis.invocations`) and what else is known of a trial; NaN
         where there is none.
 
-        Over `node`: its noise (see `analysis.noise`).
+        Over `node`: its noise (see `analysis.noise`), and what is known of the machine, as
+        `cpu_name` and `cores`.
 
         Attributes: the run's provenance.
 
     Raises
     ------
     UserError
-        If there are no results, or they cannot be read.
+        If there are no results, or they cannot be read; if a run has an axis that another lacks.
+
+    Examples
+    --------
+    >>> both = open_results(["runs/before", "runs/after"])  # doctest: +SKIP
+    >>> both["median_ns"].sel(run="after") / both["median_ns"].sel(run="before")  # doctest: +SKIP
     """
-    results = read_results(results_file(path))
-    axes = _coordinates(results)
+    if isinstance(path, (str, Path)):
+        return _open(results_file(path))
+    files = [results_file(each) for each in path]
+    if not files:
+        raise UserError("There is no run to open: the list is empty.")
+    return combine(dict(zip(_numbered(map(_run_name, files)), map(_open, files), strict=True)))
+
+
+def _run_name(file: Path) -> str:
+    return file.absolute().parent.name if file.name == RESULTS_FILE else file.stem
+
+
+def _numbered(names: Iterable[str]) -> list[str]:
+    """Return names that differ: where one comes again, with its number behind it."""
+    numbered: list[str] = []
+    for name in names:
+        numbers = (f"{name}#{count}" for count in itertools.count(2))
+        numbered.append(next(n for n in itertools.chain([name], numbers) if n not in numbered))
+    return numbered
+
+
+def _open(file: Path) -> xr.Dataset:
+    results = read_results(file)
+    axes = coordinates(results)
     nodes = node_names(results)
     rounds = max((trial.round + 1 for trial in results.trials), default=0)
     shape = tuple(len(values) for values in axes.values())
@@ -100,8 +139,12 @@ def open_results(path: Path | str) -> xr.Dataset:
                 variables[name].values[place] = getattr(artifact, name)
         for trial in judgement.counted:
             _fill_trial(variables, (*place, node_place[trial.node_id], trial.round), trial)
-    for name, values in noise_of_nodes(variables["trial_median_ns"].values).items():
-        variables[name] = xr.Variable("node", values, {"units": "1"})
+    for name, units in NODE_VARIABLES.items():
+        values = [getattr(node, name) for node in results.nodes]
+        machine = np.array(values) if units else np.array(values, dtype=object)
+        variables[name] = xr.Variable("node", machine, {"units": units} if units else {})
+    for name, noise in noise_of_nodes(variables["trial_median_ns"].values).items():
+        variables[name] = xr.Variable("node", noise, {"units": "1"})
     return xr.Dataset(
         variables,
         coords={**axes, "node": list(nodes.values()), "trial": np.arange(rounds)},
@@ -127,7 +170,7 @@ def axis_names(results: Results) -> tuple[str, ...]:
     return tuple(results.cells[0].axes) if results.cells else ()
 
 
-def _coordinates(results: Results) -> dict[str, list[Any]]:
+def coordinates(results: Results) -> dict[str, list[Any]]:
     """Return each axis's values: numbers ascending, text in the sweep's own order."""
     declared = tomllib.loads(results.provenance.get("sweep", "")).get("axes", {})
 
@@ -151,11 +194,8 @@ def host_of(node: str) -> str:
 
 def node_names(results: Results) -> dict[str, str]:
     """Return a name for each node: its host name, with a number where two nodes share one."""
-    names: dict[str, str] = {}
-    for node in results.nodes:
-        twins = sum(name.partition("#")[0] == node.host for name in names.values())
-        names[node.node_id] = f"{node.host}#{twins + 1}" if twins else node.host
-    return names
+    names = _numbered(node.host for node in results.nodes)
+    return {node.node_id: name for node, name in zip(results.nodes, names, strict=True)}
 
 
 def _empty(

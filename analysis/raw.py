@@ -1,12 +1,13 @@
 """The raw latencies, sample by sample."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analysis.dataset import axis_names, node_names, results_file
+from analysis.dataset import axis_names, coordinates, node_names, results_file
 from suite.errors import UserError, nearest
 from suite.results.read import read_results
 from suite.results.rows import CellRow, Results
@@ -65,6 +66,49 @@ def samples(path: Path | str, *, warm_up: bool = False, **axes: Any) -> xr.DataA
         },
         name="latency_ns",
         attrs={"units": "ns"},
+    )
+
+
+def quantiles(
+    path: Path | str, shares: Sequence[float] = tuple(np.linspace(0.01, 0.99, 50))
+) -> xr.DataArray:
+    """Return quantiles of each trial's samples after the warm-up, in ns.
+
+    Parameters
+    ----------
+    path
+        A run's folder, or a file of results.
+    shares
+        Which, from 0 to 1.
+
+    Returns
+    -------
+    xarray.DataArray
+        Over the sweep's axes, `node`, `trial` and `quantile`; NaN where there is no trial.
+
+    Raises
+    ------
+    UserError
+        If there are no results.
+    """
+    results = read_results(results_file(path))
+    axes, nodes = coordinates(results), node_names(results)
+    rounds = max((trial.round + 1 for trial in results.trials), default=0)
+    shape = (*(len(values) for values in axes.values()), len(nodes), rounds, len(shares))
+    found = np.full(shape, np.nan)
+    cells = {
+        cell.cell_id: tuple(axes[axis].index(value) for axis, value in cell.axes.items())
+        for cell in results.cells
+    }
+    node_place = {node_id: place for place, node_id in enumerate(nodes)}
+    for trial in results.trials:
+        kept = trial.latency_ns[trial.warmup_count :]
+        if trial.status == "ok" and len(kept):
+            place = (*cells[trial.cell_id], node_place[trial.node_id], trial.round)
+            found[place] = np.quantile(kept, shares)
+    coords = {"node": list(nodes.values()), "trial": np.arange(rounds), "quantile": list(shares)}
+    return xr.DataArray(
+        found, coords={**axes, **coords}, dims=(*axes, *coords), attrs={"units": "ns"}
     )
 
 

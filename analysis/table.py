@@ -5,15 +5,18 @@ import io
 import itertools
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from string import ascii_lowercase
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.extras import need
 from analysis.planes import PLANE, planes
 from analysis.speedups import speedup
 from suite.verdict import REASONS
@@ -54,15 +57,15 @@ def to_json(results: xr.Dataset) -> list[Record]:
             plain = plain.assign(
                 {name + end: ratio["ratio" + end] for end in ("", "_low", "_high")}
             )
-    records = []
-    for place in np.ndindex(*results["status"].shape):
-        values = {str(name): plain[name].values[place] for name in plain.data_vars}
-        if values["status"]:
-            point = {
-                axis: results[axis].values[i].item() for axis, i in zip(axes, place, strict=True)
-            }
-            records.append(_record(point, values))
-    return records
+    arrays = {str(name): variable.values for name, variable in plain.data_vars.items()}
+    points = [results[axis].values.tolist() for axis in axes]
+    return [
+        _record(
+            {axis: points[n][place[n]] for n, axis in enumerate(axes)},
+            {name: values[tuple(place)] for name, values in arrays.items()},
+        )
+        for place in np.argwhere(arrays["status"] != "")
+    ]
 
 
 def _record(point: Record, values: Record) -> Record:
@@ -90,12 +93,41 @@ def _plain(name: str, value: Any) -> Any:
 
 def to_csv(results: xr.Dataset) -> str:
     """Return the same as CSV, a line a cell; the verdict's reasons are separated by blanks."""
-    records = to_json(results)
+    records = list(_flat(results))
     text = io.StringIO()
     writer = csv.DictWriter(text, records[0] if records else (), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**record, "verdict": " ".join(record["verdict"])} for record in records)
+    writer.writerows(records)
     return text.getvalue()
+
+
+def to_dataframe(results: xr.Dataset) -> pd.DataFrame:
+    """Return the same as a pandas DataFrame, a row a cell; its `attrs` are the provenance.
+
+    What is not known is NaN, an error that there is not is "".
+    """
+    frame = pd.DataFrame.from_records(list(_flat(results)))
+    frame = frame.astype({name: float for name in frame if frame[name].isna().all()})
+    frame.attrs = dict(results.attrs)
+    return frame
+
+
+def to_parquet(results: xr.Dataset, path: Path | str) -> None:
+    """Write the same to a Parquet file, the provenance in its metadata.
+
+    Raises
+    ------
+    UserError
+        If pyarrow is not installed.
+    """
+    need("parquet", "pyarrow")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    to_dataframe(results).to_parquet(path, engine="pyarrow", index=False)
+
+
+def _flat(results: xr.Dataset) -> Iterator[Record]:
+    for record in to_json(results):
+        yield {**record, "verdict": " ".join(record["verdict"]), "error": record["error"] or ""}
 
 
 HEADINGS = (
@@ -153,7 +185,7 @@ def _section(title: str, records: list[Record], letters: dict[str, str]) -> Rend
         marks = "".join(letters.get(reason, "") for reason in record["verdict"])
         style = "red" if not _measured(record) else "yellow" if marks else ""
         verdict = f"{record['trials']:2} {marks or 'valid'}" if _measured(record) else " -"
-        cells = (*(str(record[axis]) for axis in PLANE), *_numbers(record), verdict)
+        cells = (*(str(record[axis]) for axis in PLANE), *numbers(record), verdict)
         table.add_row(*map(Text, cells), style=style)
     return Group(Text(f"\n{title}", style="bold"), table)
 
@@ -167,7 +199,7 @@ def to_markdown(results: xr.Dataset) -> str:
     for record in to_json(results):
         verdict = ", ".join(record["verdict"]).replace("_", " ") or "valid"
         point = (str(record[axis]) for axis in axes)
-        rows.append([*point, *_numbers(record), str(record["trials"]), verdict])
+        rows.append([*point, *numbers(record), str(record["trials"]), verdict])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -179,17 +211,17 @@ def _measured(record: Record) -> bool:
     return bool(record["status"] == "ok")
 
 
-def _numbers(record: Record) -> list[str]:
-    """Return what stands under `HEADINGS`; the status in place of a latency that there is not."""
+def numbers(record: Record) -> list[str]:
+    """Write what stands under `HEADINGS`; the status in place of a latency that there is not."""
     interval = [record[name] for name in ("median_ns", "ci_low_ns", "ci_high_ns")]
     return [
         latency(record["median_ns"]) if _measured(record) else record["status"],
         "-" if None in interval else half_width(*interval),
-        _digits(record["throughput_per_s"]),
-        _digits(record.get("speedup_threads")),
-        _digits(record.get("speedup_float32")),
-        _mebibytes(record["artifact_bytes"]),
-        _mebibytes(record["peak_rss_bytes"]),
+        digits(record["throughput_per_s"]),
+        digits(record.get("speedup_threads")),
+        digits(record.get("speedup_float32")),
+        mebibytes(record["artifact_bytes"]),
+        mebibytes(record["peak_rss_bytes"]),
     ]
 
 
@@ -197,8 +229,13 @@ def latency(value_ns: float) -> str:
     """Write a latency with three significant digits, in the unit that suits it."""
     for unit, divisor in (("s", 1e9), ("ms", 1e6)):
         if value_ns >= divisor:
-            return f"{_digits(value_ns / divisor)} {unit}"
-    return f"{_digits(value_ns / 1e3)} µs"
+            return f"{digits(value_ns / divisor)} {unit}"
+    return f"{digits(value_ns / 1e3)} µs"
+
+
+def thread_count(count: int) -> str:
+    """Write how many threads."""
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def half_width(median: float, low: float, high: float) -> str:
@@ -206,16 +243,18 @@ def half_width(median: float, low: float, high: float) -> str:
     return f"{50 * (high - low) / median:.1f}"
 
 
-def _digits(value: float | None) -> str:
+def digits(value: float | None) -> str:
     """Write a number with three significant digits, and none of its whole ones lost."""
+    if value is None or math.isnan(value):
+        return "-"
     if not value:
-        return "-" if value is None else "0"
+        return "0"
     exponent = int(f"{value:.2e}".partition("e")[2])  # rounded first: 9.999 is 10.0
     return f"{value:.{max(0, 2 - exponent)}f}"
 
 
-def _mebibytes(value: float | None) -> str:
-    return "-" if value is None else _digits(value / 2**20)
+def mebibytes(value: float | None) -> str:
+    return "-" if value is None else digits(value / 2**20)
 
 
 def _errors(title: str, records: list[Record]) -> Iterator[str]:

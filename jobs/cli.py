@@ -1,4 +1,4 @@
-"""The command line: `litesweep plan | run | submit | status | ... | show | compare | doctor`."""
+"""The command line: `litesweep plan | run | submit | status | ... | show | report | compare`."""
 
 import codecs
 import errno
@@ -362,17 +362,30 @@ def show(
     run: RunPath,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")] = False,
     as_json: AsJson = False,
+    parquet: Annotated[
+        Path | None, typer.Option("--parquet", metavar="FILE", help="Write Parquet, for programs.")
+    ] = None,
 ) -> None:
     """Print the table of a run: latency with its interval, throughput, speed-up, size, memory."""
     import analysis
 
     results = analysis.open_results(run)
-    if as_json:
+    if parquet:
+        analysis.to_parquet(results, parquet)
+    elif as_json:
         print(json.dumps(analysis.to_json(results), indent=1))
     elif as_csv:
         print(analysis.to_csv(results), end="")
     else:
         Console().print(analysis.to_rich_table(results))
+
+
+class FigureFormat(StrEnum):
+    """Formats of figures."""
+
+    SVG = "svg"
+    PNG = "png"
+    PDF = "pdf"
 
 
 @app.command()
@@ -381,12 +394,17 @@ def figures(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to.", show_default="RUN/figures")
     ] = None,
+    kind: Annotated[
+        list[FigureFormat], typer.Option("--format", help="Of the files; again for more than one.")
+    ] = [FigureFormat.SVG, FigureFormat.PNG],  # noqa: B006
 ) -> None:
-    """Draw a run: latency by quantization and threads, speed-up over threads, as SVG and PNG."""
+    """Draw a run: latency, speed-up, the grid, the front, distributions, drift, nodes."""
     import analysis
 
     folder = out or (run if run.is_dir() else run.parent) / "figures"
-    for path in analysis.write_figures(analysis.open_results(run), folder):
+    formats = [each.value for each in kind]
+    results, quantiles = analysis.open_results(run), analysis.quantiles(run)
+    for path in analysis.write_figures(results, folder, formats, quantiles):
         print(path)
 
 
@@ -423,6 +441,21 @@ def compare(
         Console().print(analysis.comparison_to_rich_table(compared))
     if (compared["outcome"] == "slower").any():
         raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    run: RunPath,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to.", show_default="RUN/report.html"),
+    ] = None,
+) -> None:
+    """Write a run's report: one HTML file with answers, charts, table, verdicts and provenance."""
+    import analysis
+
+    file = out or (run if run.is_dir() else run.parent) / "report.html"
+    print(analysis.write_report(analysis.open_results(run), file))
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)

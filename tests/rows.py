@@ -1,6 +1,8 @@
 """Results that are made up but valid, for tests: one by one, or drawn by hypothesis."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -97,6 +99,72 @@ def a_run(*measured: tuple[Mapping[str, Any], Sequence[int]], **values: Any) -> 
         for turn, latency in enumerate(latencies)
     ]
     return some_results(**{"cells": tuple(cells), "trials": tuple(trials)} | values)
+
+
+def a_cluster(
+    nodes: int = 6,
+    *,
+    models: Sequence[str] = ("resnet50",),
+    recipes: Mapping[str, tuple[float, int]] = MappingProxyType(
+        {"float32": (1, 1), "int8": (4, 4)}
+    ),
+    threads: Sequence[int] = (1, 2, 4),
+    cpu_types: Sequence[str] = ("local",),
+    host: str = "host",
+    slowest: float = 1.0,
+    unsteady: str = "",
+    **provenance: str,
+) -> Results:
+    """Return a run of all points, six rounds of them, with 1 % of noise.
+
+    Parameters
+    ----------
+    nodes
+        Of each CPU type; the last of each takes `slowest` times as long.
+    recipes
+        How many times faster and smaller each is than float32.
+    unsteady
+        The quantization whose trials had no steady state.
+    """
+    noise = np.random.default_rng(0)
+    points = list(product(models, recipes, threads, cpu_types))
+    places = list(product(cpu_types, range(nodes)))
+    return some_results(
+        cells=tuple(
+            a_cell(f"c{n}", artifact_key=f"{model} {recipe}", model=model, quantization=recipe,
+                   threads=count, cpu_type=cpu_type)
+            for n, (model, recipe, count, cpu_type) in enumerate(points)
+        ),
+        artifacts=tuple(
+            an_artifact(f"{model} {recipe}", artifact_bytes=2**26 // recipes[recipe][1])
+            for model, recipe in product(models, recipes)
+        ),
+        nodes=tuple(
+            a_node(f"{cpu_type} {n}", host=f"{host}{n + nodes * cpu_types.index(cpu_type)}",
+                   cpu_name=cpu_type, cores=64)
+            for cpu_type, n in places
+        ),
+        trials=tuple(
+            a_trial(
+                f"{cell}-{node}-{turn}",
+                (
+                    (slowest if node == nodes - 1 else 1)
+                    * (4e7 / recipes[recipe][0] / count**0.9 / (1 + cpu_types.index(cpu_type) / 4))
+                    * noise.lognormal(0, 0.01, 10)
+                ).astype(int),
+                cell_id=f"c{cell}",
+                node_id=f"{cpu_type} {node}",
+                round=turn,
+                start_unix_ns=60 * 10**9 * turn + 10**9 * cell,
+                validity=TrialFlag.NO_STEADY_STATE if recipe == unsteady else 0,
+            )
+            for cell, (_, recipe, count, cpu_type) in enumerate(points)
+            for node in range(nodes)
+            for turn in range(6)
+        ),
+        states=(),
+        provenance={"name": "cluster", "sweep": "", "precision": "0.02", **provenance},
+    )  # fmt: skip
 
 
 integers = {"i4": st.integers(-(2**31), 2**31 - 1), "i8": st.integers(-(2**63), 2**63 - 1)}

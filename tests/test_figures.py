@@ -16,17 +16,33 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from analysis import write_figures
-from analysis.figures import _spread, latency_figure, speedup_figure
+from analysis import quantiles, write_figures
+from analysis.figures.distribution import distribution_figure
+from analysis.figures.drift import drift_figure
+from analysis.figures.heat_map import heat_map_figure
+from analysis.figures.latency import latency_figure
+from analysis.figures.nodes import nodes_figure
+from analysis.figures.pareto import pareto_figure
+from analysis.figures.scaling import FIT, speedup_figure
+from analysis.figures.style import spread
 from suite.quantizations import RECIPES
 from suite.results.rows import Results
 from tests.conftest import REPOSITORY, Opened
-from tests.rows import a_run
+from tests.rows import a_cluster, a_run
 
 Draw = Callable[[xr.Dataset], Figure]
-FILES = ["latency.svg", "latency.png", "speedup.svg", "speedup.png"]
+FORMATS = ("svg", "png", "pdf")
+
+
+def files(*names: str, formats: Iterable[str] = FORMATS[:2]) -> list[str]:
+    """Return the files of the figures."""
+    return [f"{name}.{kind}" for name, kind in product(names, formats)]
+
+
+FILES = files("latency", "speedup", "heat_map", "drift")
 
 
 def a_grid(
@@ -76,8 +92,10 @@ def test_the_same_results_give_the_same_bytes(opened: Opened, tmp_path: Path) ->
     digests = []
     for folder in ("a", "b"):
         command = [sys.executable, "-m", "jobs", "figures", str(tmp_path), "--out"]
-        subprocess.run([*command, tmp_path / folder], check=True, cwd=REPOSITORY)
-        content = [(tmp_path / folder / name).read_bytes() for name in FILES]
+        formats = [f"--format={kind}" for kind in FORMATS]
+        subprocess.run([*command, tmp_path / folder, *formats], check=True, cwd=REPOSITORY)
+        content = [path.read_bytes() for path in sorted((tmp_path / folder).iterdir())]
+        assert len(content) == 5 * len(FORMATS)
         digests.append([hashlib.sha256(data).hexdigest() for data in content])
     assert digests[0] == digests[1]
 
@@ -85,7 +103,15 @@ def test_the_same_results_give_the_same_bytes(opened: Opened, tmp_path: Path) ->
 def test_one_thread_count_has_no_speed_up(opened: Opened, tmp_path: Path) -> None:
     for threads in ([1], [2], [2, 4]):
         written = write_figures(opened(a_grid(["float32"], threads)), tmp_path)
-        assert [path.name for path in written] == FILES[:2]
+        assert [path.name for path in written] == files("latency", "drift")
+
+
+def test_what_there_is_data_for_is_drawn(opened: Opened, tmp_path: Path) -> None:
+    results = opened(a_cluster(6))
+    written = write_figures(results, tmp_path / "f", ["pdf"], quantiles(tmp_path))
+    names = ("latency", "speedup", "heat_map", "pareto", "distribution", "drift", "nodes")
+    assert [path.name for path in written] == files(*names, formats=["pdf"])
+    assert all(path.read_bytes().startswith(b"%PDF") for path in written)
 
 
 @pytest.mark.parametrize("trials", [[], [({}, [])]])
@@ -139,7 +165,7 @@ def test_each_model_has_its_panel(opened: Opened, tmp_path: Path) -> None:
         panels = draw(results).axes
         assert [panel.get_title("left") for panel in panels] == ["one", "two"]
         assert panels[0].get_xlim() == panels[1].get_xlim()
-    assert len(write_figures(results, tmp_path)) == 4
+    assert [path.name for path in write_figures(results, tmp_path)] == FILES
 
 
 def test_lines_and_the_ideal_are_named(opened: Opened) -> None:
@@ -175,8 +201,54 @@ def test_no_text_lies_on_another(
         assert figure.bbox.containsx(box.x0) and figure.bbox.containsx(box.x1)
 
 
+def test_a_law_is_drawn_where_it_can_be_fitted(opened: Opened) -> None:
+    two = speedup_figure(opened(a_grid(["float32"], [1, 2])))
+    assert not two.legends
+    three = speedup_figure(opened(a_grid(["float32"], [1, 2, 4])))
+    assert [text.get_text() for text in three.legends[0].get_texts()] == [FIT]
+    _, fit, *_ = three.axes[0].lines
+    assert fit.get_linestyle() == ":" and len(fit.get_xdata()) == 50
+    assert fit.get_ydata()[-1] == pytest.approx(4**0.8, rel=0.05)
+
+
+def test_a_field_has_its_number_and_is_hatched_where_not_valid(opened: Opened) -> None:
+    run = a_run(
+        *(({"threads": n}, [10**7 // n] * 6) for n in (1, 2)),
+        ({"quantization": "int8"}, [10**6]),
+        ({"quantization": "int8", "threads": 2}, []),
+    )
+    figure = heat_map_figure(opened(run))
+    assert texts(figure) == ["10.0 ms\n±0.0 %", "5.00 ms\n±0.0 %", "1.00 ms", "missing"]
+    hatched = [patch for patch in figure.axes[0].patches if patch.get_hatch()]
+    assert [patch.get_xy() for patch in hatched if isinstance(patch, Rectangle)] == [(0, 1)]
+
+
+def test_the_front_is_named_with_its_probability(opened: Opened) -> None:
+    figure = pareto_figure(opened(a_cluster(1)))
+    assert texts(figure) == ["int8, 4 threads: 100 %"]
+    assert len(points(figure.axes[0])) >= 2
+
+
+def test_a_slow_node_stands_out(opened: Opened, tmp_path: Path) -> None:
+    results = opened(a_cluster(8, slowest=1.2))
+    figure = nodes_figure(results)
+    (panel,) = figure.axes
+    assert panel.get_title("left") == "local: 8 nodes, outliers (×): 1"
+    names = [label.get_text() for label in panel.get_yticklabels()]
+    assert names[-1] == "host7" and len(names) == 8
+    lines = distribution_figure(results, quantiles(tmp_path)).axes[0]
+    assert "host7" in [text.get_text() for text in lines.texts]
+    assert max(np.nanmedian(line.get_xdata()) for line in lines.lines) == pytest.approx(1.2, 0.02)
+
+
+def test_a_drift_is_seen_in_the_means_of_rounds(opened: Opened) -> None:
+    grid = [({"threads": n}, [10**6, 10**6, 10**6, 10**6, 12 * 10**5]) for n in (1, 2, 4)]
+    line = drift_figure(opened(a_run(*grid))).axes[0].lines[0]
+    np.testing.assert_allclose(line.get_ydata(), [1, 1, 1, 1, 1.2])
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9), st.floats(0.01, 0.2))
 def test_names_keep_their_distance_and_their_order(wanted: list[float], gap: float) -> None:
-    places = _spread(sorted(wanted), gap)
+    places = spread(sorted(wanted), gap)
     assert all(b - a >= gap - 1e-9 for a, b in pairwise(places))
     assert np.mean(places) == pytest.approx(np.mean(wanted))  # none is pushed to one side

@@ -73,6 +73,7 @@ READ = """
 import sys
 from importlib.util import find_spec
 import analysis
+from suite.errors import UserError
 
 measures = ("ai_edge_litert", "litert_quantizer", "keras", "mpi4py", "submitit", "tensorflow")
 assert not [name for name in measures if find_spec(name)]
@@ -81,7 +82,15 @@ results = analysis.open_results(file)
 for show in (analysis.to_json, analysis.to_csv, analysis.to_markdown, analysis.to_rich_table):
     assert show(results)
 assert analysis.samples(file, threads=1).size
-assert len(analysis.write_figures(results, folder)) == 4
+assert len(analysis.to_dataframe(results)) == len(analysis.best(results)) == 2
+for write, extra in ((analysis.write_report, "report"), (analysis.to_parquet, "parquet")):
+    try:
+        write(results, "nothing")
+    except UserError as error:
+        assert f"pip install 'litesweep[{extra}]'" in str(error)
+    else:
+        raise AssertionError(extra)
+assert len(analysis.write_figures(results, folder)) == 6
 assert analysis.components(results)["trials"].sum() == 12
 one, two = (analysis.open_slice(f"{file}:threads={threads}") for threads in (1, 2))
 assert analysis.compare(one, two)["outcome"].item() == "faster"
@@ -104,7 +113,7 @@ sys.meta_path[:] = [Without if finder is PathFinder else finder for finder in sy
 
 EXTRAS = (
     *("ai_edge_litert", "archspec", "keras", "litert_quantizer", "mpi4py", "psutil", "submitit"),
-    *("tensorflow", "tomli_w"),
+    *("tensorflow", "tomli_w", "itables", "jinja2", "plotly", "pyarrow"),
 )
 
 

@@ -1,0 +1,80 @@
+"""Figures: each shows its uncertainty, and marks what is not valid."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from analysis.figures.distribution import distribution_figure
+from analysis.figures.drift import drift_figure
+from analysis.figures.heat_map import heat_map_figure
+from analysis.figures.latency import latency_figure
+from analysis.figures.nodes import nodes_figure
+from analysis.figures.pareto import pareto_figure
+from analysis.figures.scaling import speedup_figure
+from analysis.figures.style import STYLE
+from analysis.nodes import node_variability
+from analysis.speedups import speedup
+
+FORMATS = ("svg", "png")
+NO_DATE: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""The same results give the same bytes."""
+
+
+def write_figures(
+    results: xr.Dataset,
+    folder: Path | str,
+    formats: Sequence[str] = FORMATS,
+    quantiles: xr.DataArray | None = None,
+) -> list[Path]:
+    """Draw every figure that the results have the data for.
+
+    Parameters
+    ----------
+    results
+        As `analysis.open_results` returns them.
+    folder
+        Where to.
+    formats
+        Of the files: "svg", "png", "pdf".
+    quantiles
+        As `analysis.quantiles` returns them, for the figure of distributions.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files written, in `folder`.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, figure in _figures(results, quantiles):
+        for kind in formats:
+            path = folder / f"{name}.{kind}"
+            with mpl.rc_context(STYLE):
+                figure.savefig(path, metadata=NO_DATE.get(kind))
+            written.append(path)
+    return written
+
+
+def _figures(results: xr.Dataset, quantiles: xr.DataArray | None) -> Iterator[tuple[str, Figure]]:
+    medians = results["median_ns"]
+    if not np.isfinite(medians).any():
+        return
+    yield "latency", latency_figure(results)
+    if np.isfinite(speedup(results, threads=1)["ratio"].sel(threads=results["threads"] > 1)).any():
+        yield "speedup", speedup_figure(results)
+    if results.sizes["quantization"] > 1 and results.sizes["threads"] > 1:
+        yield "heat_map", heat_map_figure(results)
+    if len(np.unique(results["artifact_bytes"].values[np.isfinite(medians.values)])) > 1:
+        yield "pareto", pareto_figure(results)
+    if quantiles is not None:
+        yield "distribution", distribution_figure(results, quantiles)
+    if results["trial_median_ns"].count("trial").max() > 1:
+        yield "drift", drift_figure(results)
+    if node_variability(results)["effect"].count() > 1:
+        yield "nodes", nodes_figure(results)

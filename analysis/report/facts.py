@@ -1,0 +1,105 @@
+"""What stands in the report beside the numbers: verdicts, machines, provenance, how to cite."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import xarray as xr
+
+from analysis.table import to_json
+from suite.verdict import REASONS
+
+LONG = ("sweep", "environment", "packages", "job_slurm", "job_packages")
+"""Provenance that is shown on its own, or is many lines."""
+
+
+def facts(results: xr.Dataset) -> dict[str, str]:
+    """Return how much was measured."""
+    sizes = {str(axis): results.sizes[axis] for axis in results["status"].dims}
+    counts = {axis: count for axis, count in sizes.items() if count > 1}
+    return {
+        "cells": str(int((results["status"] != "").sum())),
+        "trials": str(int(results["trials"].sum())),
+        "nodes": str(results.sizes["node"]),
+        **{f"values of {axis}": str(count) for axis, count in counts.items()},
+    }
+
+
+def reasons(results: xr.Dataset) -> list[tuple[str, int, list[str]]]:
+    """Return what speaks against cells: the reason in words, how many, and errors."""
+    found: Counter[str] = Counter()
+    errors: dict[str, dict[str, None]] = {}
+    for record in to_json(results):
+        found.update(record["verdict"])
+        for reason in record["verdict"]:
+            if record["error"] and reason in ("failed", "failed_trials"):
+                errors.setdefault(reason, {})[record["error"]] = None
+    return [
+        (REASONS.get(reason, reason.replace("_", " ")), count, [*errors.get(reason, ())])
+        for reason, count in found.most_common()
+    ]
+
+
+def nodes(results: xr.Dataset) -> list[dict[str, str]]:
+    """Return what is known of each machine."""
+    told = []
+    for name in results["node"].values:
+        node = results.sel(node=name)
+
+        def text(variable: str, node: xr.Dataset = node) -> str:
+            values = {str(value) for value in np.atleast_1d(node[variable].values)} - {"", "nan"}
+            return ", ".join(sorted(values)) or "unknown"
+
+        memory = float(np.nanmax(np.append(node["memory_bytes"].values.astype(float), 0)))
+        told.append(
+            {
+                "node": str(name),
+                "CPU": text("cpu_name"),
+                "archspec": text("microarchitecture"),
+                "sockets": text("sockets"),
+                "cores": text("cores"),
+                "NUMA nodes": text("numa_nodes"),
+                "memory": f"{memory / 2**30:.0f} GiB" if memory else "unknown",
+                "kernel": text("kernel"),
+                "governor": text("governor"),
+            }
+        )
+    return told
+
+
+def provenance(results: xr.Dataset) -> dict[str, str]:
+    """Return where the results come from."""
+    attrs = {str(key): str(value) for key, value in results.attrs.items()}
+    of_runs = {
+        str(key): ", ".join(map(str, values.values))
+        for key, values in results.coords.items()
+        if values.dims == ("run",)
+    }
+    short = {key: value for key, value in {**of_runs, **attrs}.items() if key not in LONG and value}
+    return {**short, **{f"package {k}": v for k, v in packages(results).items()}}
+
+
+def packages(results: xr.Dataset) -> dict[str, str]:
+    """Return the versions that the run was made with, as far as they are told."""
+    try:
+        found = json.loads(str(results.attrs.get("packages", "{}")))
+    except ValueError:
+        return {}
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+
+
+def citation(results: xr.Dataset) -> str:
+    """Return a BibTeX entry for the run."""
+    attrs = {str(key): str(value) for key, value in results.attrs.items()}
+    version = packages(results).get("litesweep", "unknown")
+    run, created = attrs.get("run_id", "unknown"), attrs.get("created", "")
+    return "\n".join(
+        [
+            f"@misc{{litesweep-{run},",
+            f"  title = {{Inference on CPUs: sweep {attrs.get('name', 'unknown')}, run {run}}},",
+            f"  year = {{{created[:4]}}},",
+            f"  note = {{measured {created} with litesweep {version}, "
+            f"sweep hash {attrs.get('sweep_hash', 'unknown')}}},",
+            "}",
+        ]
+    )

@@ -1,0 +1,240 @@
+"""Which cells are worth having: Pareto fronts, and the best under constraints."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from analysis.table import to_dataframe
+from analysis.trust import usable
+from suite.errors import UserError, nearest
+
+MORE_IS_BETTER = ("accuracy", "agreement", "cosine", "efficiency", "per_s", "ratio", "speedup")
+"""A variable with one of these in its name is better where it is larger; any other, smaller."""
+USUAL = ("median_ns", "artifact_bytes", "accuracy", "top1_agreement")
+HELD_BY = {"median_ns": "ci_high_ns"}
+"""What a limit is held to by: not the estimate, but the end of its interval."""
+DRAWS = 1000
+
+Floats = npt.NDArray[np.float64]
+Point = tuple[int, ...]
+
+
+def pareto(
+    results: xr.Dataset,
+    objectives: Sequence[str] = (),
+    within: Sequence[str] = ("run", "model", "cpu_type"),
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Return which cells no other cell beats in every objective at once.
+
+    The latency is drawn anew by resampling: nodes where there are several, then their trials. The
+    share of draws in which a cell is on the front is its probability to be there.
+
+    Parameters
+    ----------
+    results
+        As `analysis.open_results` returns them, perhaps with variables more, as of `cost`.
+    objectives
+        Variables over the sweep's axes, or axes, as `threads`; accuracy, agreement and the like
+        are better where they are larger, all else where it is smaller. As a rule the latency, the
+        artifact's size and how right it is, as far as the results have them.
+    within
+        Axes on whose each point a front of its own is drawn.
+    draws, seed
+        How often to resample, and from which seed.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over the sweep's axes: `on_front`, by the estimates themselves, and `probability`. NaN,
+        and False, where a cell was not measured, is disqualified (see `analysis.trust`) or lacks
+        an objective. Attribute `objectives`.
+
+    Raises
+    ------
+    UserError
+        If there is no such variable, or no cell has it.
+
+    Examples
+    --------
+    >>> front = pareto(results, ["median_ns", "artifact_bytes"])  # doctest: +SKIP
+    >>> front["probability"].sel(model="resnet50").to_series().dropna()  # doctest: +SKIP
+    """
+    objectives = tuple(objectives) or _usual(results)
+    like = results["median_ns"]
+    costs = np.stack([_costs(results, name) for name in objectives], axis=-1)
+    counted = usable(results).values & np.isfinite(costs).all(axis=-1)
+    on_front = np.zeros(like.shape, dtype=bool)
+    probability = np.full(like.shape, np.nan)
+    rng = np.random.default_rng(seed)
+    for places in _groups(results, counted, within):
+        at = tuple(places.T)
+        on_front[at] = _front(costs[at][None])[0]
+        drawn = np.repeat(costs[at][None], draws, axis=0)
+        if "median_ns" in objectives:
+            drawn[:, :, objectives.index("median_ns")] = _draw(results, places, draws, rng)
+        probability[at] = _front(drawn).mean(axis=0)
+    return xr.Dataset(
+        {
+            "on_front": like.copy(data=on_front).drop_attrs(),
+            "probability": like.copy(data=probability).assign_attrs(units="1"),
+        },
+        attrs={"objectives": " ".join(objectives)},
+    )
+
+
+def best(
+    results: xr.Dataset,
+    *,
+    at_most: Mapping[str, float] | None = None,
+    at_least: Mapping[str, float] | None = None,
+    objective: str = "median_ns",
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the cells within limits, the best first.
+
+    Parameters
+    ----------
+    results
+        As `analysis.open_results` returns them; select from them what the question is about.
+    at_most, at_least
+        Limits by variable. One on `median_ns` is held to by the upper end of the interval.
+    objective
+        What is to be best, see `pareto` for which way.
+    draws, seed
+        How often to resample the latency, and from which seed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a cell, as `analysis.to_dataframe` has them, and `probability_best`: the share of
+        draws in which no other of these cells is better. Where several share it, they cannot be
+        told apart.
+
+    Raises
+    ------
+    UserError
+        If there is no such variable, or no cell within the limits.
+
+    Examples
+    --------
+    The fastest under 30 MB that agrees with the float model on 99 of 100 examples, on skylake:
+
+    >>> best(
+    ...     results.sel(cpu_type=["skylake"]),
+    ...     at_most={"artifact_bytes": 30e6},
+    ...     at_least={"top1_agreement": 0.99},
+    ... )  # doctest: +SKIP
+    """
+    limits = [(name, 1, "at most", bound) for name, bound in (at_most or {}).items()]
+    limits += [(name, -1, "at least", bound) for name, bound in (at_least or {}).items()]
+    measured = usable(results).values
+    costs = _costs(results, objective)
+    within = measured & np.isfinite(costs)
+    for name, sign, _, bound in limits:
+        within &= sign * _values(results, HELD_BY.get(name, name)) <= sign * bound
+    if not within.any():
+        said = [f"{name} {word} {bound:g}" for name, _, word, bound in limits]
+        raise UserError(
+            f"No cell has {' and '.join(said) or objective}.",
+            " ".join(_range(name, _values(results, name)[measured]) for name, *_ in limits),
+        )
+    places = np.argwhere(within)
+    drawn = np.repeat(costs[within][None], draws, axis=0)
+    if objective == "median_ns":
+        drawn = _draw(results, places, draws, np.random.default_rng(seed))
+    winners = drawn == drawn.min(axis=1, keepdims=True)
+    rows = np.flatnonzero(within[results["status"].values != ""])
+    frame = to_dataframe(results).iloc[rows].assign(probability_best=winners.mean(axis=0))
+    order = np.argsort(costs[within], kind="stable")
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def _usual(results: xr.Dataset) -> tuple[str, ...]:
+    return tuple(name for name in USUAL if name in results and results[name].notnull().any())
+
+
+def _values(results: xr.Dataset, name: str) -> Floats:
+    """Return a variable, or an axis, at each cell."""
+    like = results["median_ns"]
+    known = [
+        str(key)
+        for key, variable in results.variables.items()
+        if variable.dtype.kind in "if" and {*variable.dims} <= {*like.dims}
+    ]
+    if name not in known:
+        raise UserError(f"There is no {name!r} of a cell.", nearest(name, known))
+    values: Floats = results[name].broadcast_like(like).transpose(*like.dims).values.astype(float)
+    return values
+
+
+def _costs(results: xr.Dataset, name: str) -> Floats:
+    """Return an objective such that less is better."""
+    values = _values(results, name)
+    if not np.isfinite(values).any():
+        raise UserError(f"No cell has a known {name}.", "Leave it out of the question.")
+    return -values if any(word in name for word in MORE_IS_BETTER) else values
+
+
+def _range(name: str, values: Floats) -> str:
+    known = values[np.isfinite(values)]
+    return (
+        f"{name} is {known.min():g} to {known.max():g}." if known.size else f"No {name} is known."
+    )
+
+
+def _groups(
+    results: xr.Dataset, counted: npt.NDArray[np.bool_], within: Sequence[str]
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield the places of the cells that are to be set against each other."""
+    axes = [place for place, axis in enumerate(results["median_ns"].dims) if axis in within]
+    places = np.argwhere(counted)
+    for point in np.unique(places[:, axes], axis=0):
+        yield places[(places[:, axes] == point).all(axis=1)]
+
+
+def _front(costs: Floats) -> npt.NDArray[np.bool_]:
+    """Say which cells no other beats: not worse in anything, and better in something.
+
+    Parameters
+    ----------
+    costs
+        Shape (draws, cells, objectives); less is better.
+    """
+    beaten = np.zeros(costs.shape[:2], dtype=bool)
+    for other in range(costs.shape[1]):
+        rival = costs[:, other : other + 1]
+        beaten |= (rival <= costs).all(axis=2) & (rival < costs).any(axis=2)
+    return ~beaten
+
+
+def _draw(
+    results: xr.Dataset, places: npt.NDArray[np.int64], draws: int, rng: np.random.Generator
+) -> Floats:
+    """Return resampled medians, shape (draws, cells)."""
+    trials = results["trial_median_ns"].transpose(*results["median_ns"].dims, "node", "trial")
+    drawn = [_resampled(trials.values[tuple(place)], draws, rng) for place in places]
+    return np.stack(drawn, axis=1)
+
+
+def _resampled(trials: Floats, draws: int, rng: np.random.Generator) -> Floats:
+    """Return medians of trials drawn with replacement: nodes first, then trials of each.
+
+    Parameters
+    ----------
+    trials
+        Shape (nodes, rounds), NaN where there is none, but not everywhere.
+    """
+    trials = np.sort(trials[np.isfinite(trials).any(axis=1)])  # NaN last
+    nodes, rounds = trials.shape
+    counts = np.isfinite(trials).sum(axis=1)
+    node = rng.integers(nodes, size=(draws, nodes))[..., None]
+    trial = (rng.random((draws, nodes, rounds)) * counts[node]).astype(int)
+    values = np.where(np.arange(rounds) < counts[node], trials[node, trial], np.nan)
+    medians: Floats = np.nanmedian(values, axis=(1, 2))
+    return medians

@@ -1,0 +1,29 @@
+"""Which cells a question may be answered from."""
+
+import xarray as xr
+
+DISQUALIFYING = {
+    "output_not_finite",
+    "output_differs",
+    "cpu_type_mismatch",
+    "affinity_mismatch",
+    "artifact_changed",
+    "replicate_copied",
+}
+"""Reasons for which a number is that of something else than its cell.
+
+Other reasons speak of how sure a number is; its interval tells that too.
+"""
+
+
+def usable(results: xr.Dataset) -> xr.DataArray:
+    """Say which cells were measured, and are what they say they are."""
+    disqualified: xr.DataArray = xr.apply_ufunc(
+        lambda reasons: not DISQUALIFYING.isdisjoint(reasons.split()),
+        results["verdict"],
+        vectorize=True,
+        output_dtypes=[bool],
+    )
+    measured: xr.DataArray = results["median_ns"].notnull()
+    good: xr.DataArray = measured & ~disqualified
+    return good

@@ -1,0 +1,316 @@
+"""Questions to results: laws that the answers obey, and how often intervals hold the truth."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis import best, cost, node_variability, pareto, quantization_gain, scaling
+from analysis.trade_offs import _front
+from suite.errors import UserError
+from suite.results.rows import Results, TrialFlag
+from tests.conftest import Opened
+from tests.rows import POINT, a_cell, a_node, a_run, a_trial, an_artifact, some_results
+
+STEADY = [100, 101, 99, 100, 102, 98]
+THREADS = np.array([1, 2, 4, 8, 16])
+
+
+def law(threads: Any, contention: float = 0.0, coherency: float = 0.0) -> Any:
+    """Return the latency over that of one thread, by the universal scalability law."""
+    return (1 + contention * (threads - 1) + coherency * threads * (threads - 1)) / threads
+
+
+def a_dataset(latency_ns: Any, threads: Sequence[int] = THREADS.tolist()) -> xr.Dataset:
+    """Return results with trials of shape (models, nodes, rounds, threads)."""
+    trials = np.moveaxis(np.asarray(latency_ns, float), 3, 1)
+    dims = ("model", "threads", "node", "trial")
+    return xr.Dataset(
+        {
+            "trial_median_ns": (dims, trials),
+            "median_ns": (dims[:2], np.nanmedian(trials, axis=(2, 3))),
+        },
+        {"threads": list(threads), "model": [f"m{n}" for n in range(len(trials))]},
+    )
+
+
+# Scaling
+
+
+@given(st.floats(0, 0.5), st.floats(0, 0.05), st.integers(10**5, 10**10))
+def test_the_laws_are_found_where_they_hold(sigma: float, kappa: float, one_ns: int) -> None:
+    amdahl = scaling(a_dataset(np.tile(one_ns * law(THREADS, sigma), (1, 1, 3, 1))))
+    usl = scaling(a_dataset(np.tile(one_ns * law(THREADS, sigma, kappa), (1, 1, 3, 1))))
+    np.testing.assert_allclose(amdahl["serial_fraction"], sigma, atol=1e-6)
+    np.testing.assert_allclose(amdahl["amdahl_residual"], 0, atol=1e-6)
+    np.testing.assert_allclose(usl["contention"], sigma, atol=1e-6)
+    np.testing.assert_allclose(usl["coherency"], kappa, atol=1e-6)
+    np.testing.assert_allclose(
+        usl["speedup"].squeeze(), law(1) / law(THREADS, sigma, kappa), rtol=1e-6
+    )
+    np.testing.assert_allclose(usl["efficiency"] * usl["threads"], usl["speedup"])
+
+
+@pytest.mark.parametrize("nodes", [1, 8])
+def test_intervals_hold_the_truth_as_often_as_they_say(nodes: int) -> None:
+    """Rounds drift as a whole, trials scatter by 2 %; where there are nodes, they differ by 5 %."""
+    rng = np.random.default_rng(0)
+    groups, rounds = 600, 8
+    shape = (groups, nodes, rounds, len(THREADS))
+    noise = rng.normal(0, 0.02, shape) + rng.normal(0, 0.05, shape[:3])[..., None]
+    if nodes > 1:
+        noise += rng.normal(0, 0.05, (groups, nodes, 1, len(THREADS)))
+    found = scaling(a_dataset(1e7 * law(THREADS, 0.05, 0.002) * np.exp(noise)))
+    for name, truth in (("contention", 0.05), ("coherency", 0.002)):
+        holds = (found[f"{name}_low"] <= truth) & (truth <= found[f"{name}_high"])
+        assert 0.92 < holds.mean() < 0.98
+
+
+def test_a_peak_is_told_where_there_is_one() -> None:
+    exact = np.stack([law(THREADS, 0.1, 0.01), law(THREADS, 0.1)])[:, None, None] * 1e6
+    noise = np.random.default_rng(0).normal(0, 0.003, (2, 1, 10, len(THREADS)))
+    peak = scaling(a_dataset(exact * np.exp(noise)))["peak_threads"]
+    assert peak[0] == pytest.approx(np.sqrt(0.9 / 0.01), rel=0.1)
+    assert np.isnan(peak[1])
+
+
+def test_without_three_thread_counts_there_is_no_fit_and_it_says_so(opened: Opened) -> None:
+    two = scaling(opened(a_run(({}, STEADY), ({"threads": 2}, STEADY)))).squeeze()
+    assert two["note"].item() == "a fit needs 3 thread counts; measured are 2"
+    assert np.isnan(two["serial_fraction"])
+    np.testing.assert_allclose(two["speedup"], [1, 1])
+    np.testing.assert_allclose(two["efficiency"], [1, 0.5])
+
+
+def test_without_common_rounds_there_is_no_fit_and_it_says_so() -> None:
+    apart = np.full((1, 3, 4, 3), np.nan)
+    apart[0, range(3), :, range(3)] = 1e6  # each count on a node of its own
+    note = scaling(a_dataset(apart, [1, 2, 4]))["note"].item()
+    assert note == "a fit needs 2 rounds that have all thread counts; there are 0"
+
+
+# Trade-offs
+
+
+def a_choice(**latencies: Sequence[int]) -> Results:
+    """Return a cell for each recipe, of 30, 20, 10 ... bytes."""
+    recipes = list(latencies)
+    cells = tuple(
+        a_cell(f"c{n}", quantization=name, artifact_key=f"a{n}") for n, name in enumerate(recipes)
+    )
+    artifacts = tuple(
+        an_artifact(f"a{n}", artifact_bytes=30 - 10 * n, top1_agreement=1 - 0.1 * n)
+        for n in range(len(recipes))
+    )
+    trials = tuple(
+        a_trial(f"c{n}-{turn}", [ns], cell_id=f"c{n}", round=turn)
+        for n, name in enumerate(recipes)
+        for turn, ns in enumerate(latencies[name])
+    )
+    return some_results(cells=cells, artifacts=artifacts, trials=trials)
+
+
+def test_what_is_beaten_in_everything_is_not_on_the_front(opened: Opened) -> None:
+    results = opened(a_choice(float32=[100] * 6, float16=[200] * 6, int8=[50] * 6))
+    front = pareto(results, ["median_ns", "artifact_bytes"]).squeeze()
+    assert front["on_front"].values.tolist() == [False, False, True]
+    assert front["probability"].values.tolist() == [0, 0, 1]
+    usual = pareto(results)  # how right they are now counts too
+    assert usual.attrs["objectives"] == "median_ns artifact_bytes top1_agreement"
+    assert usual["on_front"].all()
+
+
+def test_what_cannot_be_told_apart_is_on_the_front_now_and_then(opened: Opened) -> None:
+    results = opened(a_choice(float32=STEADY, float16=STEADY))
+    first, second = pareto(results, ["median_ns"])["probability"].squeeze().values
+    assert 0.4 < first < 0.7
+    assert 0.4 < second < 0.7
+    assert first + second >= 1
+
+
+def test_a_front_for_each_model(opened: Opened) -> None:
+    results = opened(a_run(({"model": "a"}, [10] * 6), ({"model": "b"}, [20] * 6)))
+    assert pareto(results, ["median_ns"])["on_front"].all()
+    one = pareto(results, ["median_ns"], within=[])["on_front"].squeeze()
+    assert one.values.tolist() == [True, False]
+
+
+def test_an_axis_can_be_an_objective(opened: Opened) -> None:
+    results = opened(a_run(({}, [100] * 6), ({"threads": 2}, [60] * 6), ({"threads": 4}, [60] * 6)))
+    front = pareto(results, ["median_ns", "threads"])["on_front"].squeeze()
+    assert front.values.tolist() == [True, True, False]
+
+
+def test_what_is_not_what_it_says_is_left_out(opened: Opened) -> None:
+    run = a_choice(float32=[100] * 6, int8=[50] * 6)
+    trials = tuple(
+        a_trial(t.trial_id, t.latency_ns, cell_id=t.cell_id, round=t.round, validity=flag)
+        for t in run.trials
+        for flag in [TrialFlag.OUTPUT_NOT_FINITE if t.cell_id == "c1" else 0]
+    )
+    results = opened(some_results(cells=run.cells, artifacts=run.artifacts, trials=trials))
+    assert pareto(results)["on_front"].squeeze().values.tolist() == [True, False]
+    assert best(results)["quantization"].tolist() == ["float32"]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=8),
+    st.randoms(use_true_random=False),
+)
+def test_a_front_knows_no_order_and_is_never_empty(points: list[Any], random: Any) -> None:
+    def front(points: list[Any]) -> list[bool]:
+        found: list[bool] = _front(np.array([points], float))[0].tolist()
+        return found
+
+    shuffled = random.sample(range(len(points)), len(points))
+    assert any(front(points))
+    assert front([points[place] for place in shuffled]) == [front(points)[p] for p in shuffled]
+    for place, on_front in enumerate(front(points)):
+        better = [p for p in points if p != points[place] and np.all(np.array(p) <= points[place])]
+        assert on_front == (not better)
+
+
+def test_the_fastest_within_limits(opened: Opened) -> None:
+    results = opened(a_choice(float32=[10] * 6, float16=[50] * 6, int8=STEADY))
+    frame = best(results, at_most={"artifact_bytes": 20}, at_least={"top1_agreement": 0.75})
+    assert frame["quantization"].tolist() == ["float16", "int8"]
+    assert frame["probability_best"].tolist() == [1, 0]
+    smallest = best(results, objective="artifact_bytes")
+    assert smallest["quantization"].tolist() == ["int8", "float16", "float32"]
+    assert best(results, objective="top1_agreement")["quantization"][0] == "float32"
+
+
+def test_a_limit_of_latency_is_held_to_by_the_interval(opened: Opened) -> None:
+    results = opened(a_choice(float32=STEADY))
+    assert len(best(results, at_most={"median_ns": 103})) == 1
+    with pytest.raises(UserError, match="No cell has median_ns at most 100"):
+        best(results, at_most={"median_ns": 100})
+
+
+def test_what_no_cell_fulfils_says_what_there_is(opened: Opened) -> None:
+    results = opened(a_choice(float32=STEADY, int8=STEADY))
+    with pytest.raises(UserError, match=r"artifact_bytes at most 5\.\nartifact_bytes is 20 to 30"):
+        best(results, at_most={"artifact_bytes": 5})
+    with pytest.raises(UserError, match=r"no 'artefact_bytes'.*\n.*'artifact_bytes'"):
+        best(results, at_most={"artefact_bytes": 5})
+    with pytest.raises(UserError, match="No cell has a known error_cosine"):
+        pareto(
+            opened(some_results(artifacts=(an_artifact(error_cosine=np.nan),))), ["error_cosine"]
+        )
+
+
+# Cost
+
+
+def test_what_a_million_inferences_cost(opened: Opened) -> None:
+    node = a_node(cores=4)
+    run = a_run(({}, [10**6] * 6), ({"threads": 2}, [6 * 10**5] * 6), nodes=(node,))
+    of = cost(opened(run)).squeeze()
+    np.testing.assert_allclose(of["core_seconds_per_million"], [1000, 1200])
+    np.testing.assert_allclose(of["node_hours_per_million"], [1000 / 3600, 600 / 3600])
+    np.testing.assert_allclose(of["packed_node_hours_per_million"], [250 / 3600, 300 / 3600])
+    assert (of["core_seconds_per_million_low"] <= of["core_seconds_per_million"]).all()
+    assert "joules_per_million" not in of
+    assert {of[name].attrs["units"] for name in of.data_vars} == {"s", "h"}
+
+
+def test_cost_by_cpu_time_energy_and_batch(opened: Opened) -> None:
+    point: Mapping[str, Any] = {**POINT, "batch": 10}
+    trial = a_trial(latency_ns=[10**7], effective_parallelism=0.5)
+    results = opened(some_results(cells=(a_cell(axes=point),), trials=(trial,)))
+    energy = xr.full_like(results["trial_median_ns"], 0.02)
+    of = cost(results.assign(energy_j=energy)).squeeze()
+    assert of["cpu_seconds_per_million"].item() == pytest.approx(500)
+    assert of["core_seconds_per_million"].item() == pytest.approx(1000)
+    assert of["joules_per_million"].item() == pytest.approx(2000)
+    assert np.isnan(of["packed_node_hours_per_million"])  # a node of 0 cores is an unknown one
+
+
+# Nodes
+
+
+def a_cluster(factors: Sequence[float], noise: float = 0.01, cells: int = 4) -> Results:
+    """Return a run on a node for each factor, which its latencies are multiplied with."""
+    rng = np.random.default_rng(1)
+    return some_results(
+        nodes=tuple(a_node(f"n{n}", host=f"host{n:02}") for n in range(len(factors))),
+        cells=tuple(a_cell(f"c{n}", threads=2**n) for n in range(cells)),
+        trials=tuple(
+            a_trial(
+                f"{cell}-{node}-{turn}",
+                [int(1e7 / 2**cell * factor * rng.lognormal(0, noise))],
+                cell_id=f"c{cell}",
+                node_id=f"n{node}",
+                round=turn,
+            )
+            for cell in range(cells)
+            for node, factor in enumerate(factors)
+            for turn in range(6)
+        ),
+    )
+
+
+def test_a_slow_node_is_found(opened: Opened) -> None:
+    factors = [1.0, 1.002, 0.998, 1.15, 1.001, 0.999, 1.0]
+    of = node_variability(opened(a_cluster(factors))).squeeze()
+    assert of["node"].values[of["outlier"].values].tolist() == ["host03"]
+    np.testing.assert_allclose(of["effect"], factors, rtol=0.02)
+    assert (of["effect_low"] < of["effect"]).all() and (of["effect"] < of["effect_high"]).all()
+    assert of["cells"].values.tolist() == [4] * 7
+
+
+def test_nodes_that_are_alike_have_no_outlier(opened: Opened) -> None:
+    of = node_variability(opened(a_cluster([1.0] * 12))).squeeze()
+    assert not of["outlier"].any()
+    assert of["spread"] < 0.01
+
+
+def test_of_few_nodes_none_is_an_outlier(opened: Opened) -> None:
+    of = node_variability(opened(a_cluster([1.0, 1.0, 1.0, 2.0]))).squeeze()
+    assert not of["outlier"].any()
+    assert np.isnan(of["robust_z"]).all()
+    np.testing.assert_allclose(of["effect"], [1, 1, 1, 2], rtol=0.05)
+
+
+def test_one_node_has_nothing_to_differ_from(opened: Opened) -> None:
+    of = node_variability(opened(a_run(({}, STEADY)))).squeeze()
+    assert np.isnan(of["effect"]) and of["cells"] == 0 and not of["outlier"]
+    assert np.isnan(node_variability(opened(a_run(({}, []))))["effect"]).all()
+
+
+# Gains
+
+
+def test_a_gain_is_paired_and_has_its_size(opened: Opened) -> None:
+    drift = [1000, 1700, 800, 2600]
+    run = a_choice(float32=drift, int8=[latency // 2 for latency in drift])
+    of = quantization_gain(opened(run)).squeeze()
+    for name in ("gain", "gain_low", "gain_high"):
+        np.testing.assert_allclose(of[name], [1, 2])
+    assert of["size_ratio"].values.tolist() == [1, 1.5]
+    assert of["replicates"].values.tolist() == [4, 4]
+
+
+def test_several_nodes_are_the_replicates(opened: Opened) -> None:
+    cells = a_cell("c0"), a_cell("c1", quantization="int8")
+    trials = tuple(
+        a_trial(f"{c}-{n}-{turn}", [ns], cell_id=f"c{c}", node_id=f"n{n}", round=turn)
+        for n, gain in enumerate((2, 4))
+        for c, ns in enumerate((1000 * gain, 1000))
+        for turn in range(6)
+    )
+    nodes = a_node("n0", host="a"), a_node("n1", host="b")
+    of = quantization_gain(opened(some_results(cells=cells, trials=trials, nodes=nodes))).squeeze()
+    int8 = of.sel(quantization="int8")
+    assert int8["gain"].item() == pytest.approx(np.sqrt(8))
+    assert (int8["replicates"], int8["nodes"]) == (2, 2)
+    assert int8["gain_low"] < 1  # two nodes that differ so much prove nothing
+
+
+def test_a_gain_over_what_is_not_there(opened: Opened) -> None:
+    with pytest.raises(UserError, match=r"no quantization 'float23'.*\n.*'float32'"):
+        quantization_gain(opened(a_choice(float32=STEADY)), over="float23")
