@@ -1,8 +1,9 @@
 """Results as an xarray Dataset over the sweep's axes."""
 
 import itertools
+import math
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from analysis.invocations import (
 from analysis.noise import noise_of_nodes
 from analysis.runs import combine
 from suite.errors import UserError
-from suite.intervals import median
+from suite.intervals import Intervals, geometric_mean, median
 from suite.results.read import read_results
-from suite.results.rows import CellRow, Results, TrialRow
+from suite.results.rows import LOCAL, CellRow, Results, TrialRow
 from suite.verdict import Judgement, judge_cells
 
 RESULTS_FILE = "results.h5"
@@ -73,7 +74,9 @@ def open_results(path: Path | str | Sequence[Path | str]) -> xr.Dataset:
         then `node` (host names, numbered where two share one) and `trial` (rounds).
 
         Over the axes: `median_ns` with `ci_low_ns` and `ci_high_ns` (median of the trials'
-        medians and its 95 % interval, see `suite.intervals.median`), `trials` (how many entered),
+        medians and its 95 % interval, see `suite.intervals.median`: of the nodes that measured it),
+        `type_low_ns` and `type_high_ns` (95 % interval of a claim about the CPU type, over its
+        nodes; NaN for one node, or `local`), `trials` (how many entered),
         `status` ("ok", "failed", "missing"; "" where the sweep has no such cell), `verdict`
         (reasons not to trust it, separated by blanks; empty is valid), `error`, `cell_id`,
         `peak_rss_bytes` (the largest of any trial), `operators_run` and `operators_delegated` (to
@@ -130,10 +133,11 @@ def _open(file: Path) -> xr.Dataset:
     shape = tuple(len(values) for values in axes.values())
     variables = _empty(tuple(axes), shape, len(nodes), rounds)
     artifacts = {row.artifact_key: row for row in results.artifacts}
+    hosts = {node.node_id: node.host for node in results.nodes}
     node_place = {node_id: place for place, node_id in enumerate(nodes)}
     for cell, judgement in zip(results.cells, judge_cells(results), strict=True):
         place = tuple(axes[axis].index(value) for axis, value in cell.axes.items())
-        _fill_cell(variables, place, cell, judgement)
+        _fill_cell(variables, place, cell, judgement, hosts)
         if artifact := artifacts.get(cell.artifact_key):
             for name in ARTIFACT_VARIABLES:
                 variables[name].values[place] = getattr(artifact, name)
@@ -217,6 +221,8 @@ def _empty(
         "median_ns": numbers("ns"),
         "ci_low_ns": numbers("ns"),
         "ci_high_ns": numbers("ns"),
+        "type_low_ns": numbers("ns"),
+        "type_high_ns": numbers("ns"),
         "trials": xr.Variable(axes, np.zeros(shape, dtype=np.int64), {"units": "1"}),
         "status": text(),
         "verdict": text(),
@@ -237,14 +243,21 @@ def _empty(
 
 
 def _fill_cell(
-    variables: dict[str, xr.Variable], place: tuple[int, ...], cell: CellRow, judgement: Judgement
+    variables: dict[str, xr.Variable],
+    place: tuple[int, ...],
+    cell: CellRow,
+    judgement: Judgement,
+    hosts: Mapping[str, str],
 ) -> None:
     digests = {trial.output_digest for trial in judgement.counted}
     estimate = median([trial.median_ns for trial in judgement.counted] or [np.nan])
+    of_type = _over_hosts(cell, judgement.counted, hosts)
     found = {
         "median_ns": estimate.estimate,
         "ci_low_ns": estimate.low,
         "ci_high_ns": estimate.high,
+        "type_low_ns": of_type.low,
+        "type_high_ns": of_type.high,
         "trials": len(judgement.counted),
         "status": judgement.status,
         "verdict": " ".join(judgement.reasons),
@@ -260,6 +273,16 @@ def _fill_cell(
     }
     for name, value in found.items():
         variables[name].values[place] = value
+
+
+def _over_hosts(cell: CellRow, trials: Sequence[TrialRow], hosts: Mapping[str, str]) -> Intervals:
+    """Return the interval of a CPU type's latency: t over its nodes, each with its mean log."""
+    if cell.axes.get("cpu_type", LOCAL) == LOCAL:
+        return geometric_mean([np.nan])
+    logs: dict[str, list[float]] = {}
+    for trial in trials:
+        logs.setdefault(hosts[trial.node_id], []).append(math.log(trial.median_ns))
+    return geometric_mean([math.exp(np.mean(of_host)) for of_host in logs.values()] or [np.nan])
 
 
 def _fill_trial(variables: dict[str, xr.Variable], place: tuple[int, ...], trial: TrialRow) -> None:

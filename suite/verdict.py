@@ -5,12 +5,13 @@ Those on single trials are taken where they are measured, in `suite.trial.launch
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from functools import reduce
 from itertools import groupby
 from operator import attrgetter, or_
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -85,8 +86,9 @@ def judge_cells(results: Results) -> Iterator[Judgement]:
     for trial in results.trials:
         trials.setdefault(trial.cell_id, []).append(trial)
     precision = float(results.provenance.get("precision", "inf"))
+    hosts = {node.node_id: node.host for node in results.nodes}
     for cell in results.cells:
-        yield judge(cell, trials.get(cell.cell_id, []), precision)
+        yield judge(cell, trials.get(cell.cell_id, []), precision, hosts)
 
 
 def judge_run(cells: Sequence[int]) -> int:
@@ -94,7 +96,12 @@ def judge_run(cells: Sequence[int]) -> int:
     return reduce(or_, cells, 0)
 
 
-def judge(cell: CellRow, trials: Sequence[TrialRow], precision: float) -> Judgement:
+def judge(
+    cell: CellRow,
+    trials: Sequence[TrialRow],
+    precision: float,
+    hosts: Mapping[str, str] = MappingProxyType({}),
+) -> Judgement:
     """Judge a cell by its trials.
 
     Every trial that ran to its end counts, flagged or not: to leave out what looks bad would bias
@@ -104,6 +111,8 @@ def judge(cell: CellRow, trials: Sequence[TrialRow], precision: float) -> Judgem
     ----------
     precision
         Relative half-width of the 95 % interval that the run asked for.
+    hosts
+        By `node_id`: one machine that was described twice is one node here.
     """
     if cell.build_error:
         return Judgement("failed", (), int(TrialFlag.FAILED), cell.build_error)
@@ -122,7 +131,7 @@ def judge(cell: CellRow, trials: Sequence[TrialRow], precision: float) -> Judgem
         # Not the other way round: without an interval nothing is resolved.
         CellFlag.UNRESOLVED: not relative_half_width([t.median_ns for t in counted]) <= precision,
         CellFlag.SINGLE_NODE: cell.axes.get("cpu_type", LOCAL) != LOCAL
-        and len({trial.node_id for trial in counted}) == 1,
+        and len({hosts.get(trial.node_id, trial.node_id) for trial in counted}) == 1,
         CellFlag.DRIFTING: _drifts(counted, precision),
         CellFlag.REPLICATE_COPIED: _has_copies(counted),
     }

@@ -11,6 +11,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from scipy import stats
 
 from analysis import open_results, samples, speedup
 from suite.errors import UserError
@@ -110,6 +111,31 @@ def test_nodes_are_a_dimension_and_twins_are_numbered(opened: Opened) -> None:
     assert sorted(of_nodes.values) == [10, 20, 30]
     assert of_nodes.sel(node="b") == 20
     assert results["median_ns"].item() == 20
+
+
+def test_a_claim_about_a_cpu_type_rests_on_its_nodes(opened: Opened) -> None:
+    nodes = tuple(a_node(f"n{n}", host="abca"[n]) for n in range(4))
+    trials = tuple(
+        a_trial(f"t{n}", [100 + n % 4], node_id=f"n{n % 4}", round=n // 4) for n in range(24)
+    )
+    here = opened(some_results(nodes=nodes, trials=trials))
+    assert np.isnan(here["type_low_ns"].item())
+    run = some_results(nodes=nodes, trials=trials, cells=(a_cell(cpu_type="skylake"),))
+    several = opened(run)
+    # Three machines: the first was described twice.
+    low, high = np.exp(stats.t.interval(0.95, 2, *_mean_and_error([101.5, 101, 102])))
+    assert several["type_low_ns"].item() == pytest.approx(low, rel=1e-4)
+    assert several["type_high_ns"].item() == pytest.approx(high, rel=1e-4)
+    assert several["type_high_ns"] - several["type_low_ns"] > 1.5
+    alone = opened(replace(run, nodes=tuple(replace(node, host="a") for node in nodes)))
+    assert np.isnan(alone["type_low_ns"].item())
+    assert "single_node" in alone["verdict"].item()
+    assert "single_node" not in several["verdict"].item()
+
+
+def _mean_and_error(values: list[float]) -> tuple[float, float]:
+    logs = np.log(values)
+    return float(logs.mean()), float(stats.sem(logs))
 
 
 def test_no_cells_and_no_trials(opened: Opened) -> None:

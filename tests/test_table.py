@@ -23,6 +23,7 @@ CONTRACT = [
 ]
 """What programs rely on."""
 MORE = [
+    *("type_low_ns", "type_high_ns"),
     *("min_ns", "spread", "p90_ns", "p99_ns", "p90_lack", "p99_lack"),
     *("throughput_per_s", "artifact_compressed_bytes"),
     *("operators_run", "operators_delegated", "output_digest"),
