@@ -48,7 +48,17 @@ ARTIFACT_VARIABLES = {
     "error_max_abs": "1",
     "error_cosine": "1",
     "top1_agreement": "1",
+    "labelled_top1": "1",
+    "reference_top1": "1",
+    "labelled_examples": "1",
+    "encoded_bytes": "byte",
 }
+ONLY_WITH = {
+    "labelled_top1": "labelled_examples",
+    "reference_top1": "labelled_examples",
+    "encoded_bytes": "encoded_bytes",
+}
+"""What there is nothing of where the other is 0."""
 
 NODE_VARIABLES = {
     **dict.fromkeys(("cpu_name", "microarchitecture", "kernel", "governor"), ""),
@@ -70,8 +80,9 @@ def open_results(path: Path | str | Sequence[Path | str]) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        A dimension for each axis of the sweep (`model`, `quantization`, `threads`, `cpu_type`),
-        then `node` (host names, numbered where two share one) and `trial` (rounds).
+        A dimension for each axis of the sweep (`model`, `quantization`, `threads`, `cpu_type`;
+        `optimization`, `resolution`, `batch` where a cell is not at their default), then `node`
+        (host names, numbered where two share one) and `trial` (rounds).
 
         Over the axes: `median_ns` with `ci_low_ns` and `ci_high_ns` (median of the trials'
         medians and its 95 % interval, see `suite.intervals.median`: of the nodes that measured it),
@@ -81,9 +92,10 @@ def open_results(path: Path | str | Sequence[Path | str]) -> xr.Dataset:
         (reasons not to trust it, separated by blanks; empty is valid), `error`, `cell_id`,
         `peak_rss_bytes` (the largest of any trial), `operators_run` and `operators_delegated` (to
         XNNPACK; the least of any trial), `output_digest` (of the outputs for the seeded inputs;
-        empty where trials differ), and the artifact's size and error. Of all invocations: `min_ns`,
-        `spread` (interquartile range over median), and `p90_ns` and `p99_ns`, NaN with the reason
-        in `p90_lack`, `p99_lack` where the evidence that `analysis.tails` asks for is lacking.
+        empty where trials differ), and the artifact's size, error and accuracy. Of all
+        invocations: `min_ns`, `spread` (interquartile range over median), and `p90_ns` and
+        `p99_ns`, NaN with the reason in `p90_lack`, `p99_lack` where the evidence that
+        `analysis.tails` asks for is lacking.
 
         Over the axes, `node` and `trial`: `trial_median_ns`, `trial_invocations`,
         `trial_median_error` (see `analysis.invocations`) and what else is known of a trial; NaN
@@ -140,7 +152,8 @@ def _open(file: Path) -> xr.Dataset:
         _fill_cell(variables, place, cell, judgement, hosts)
         if artifact := artifacts.get(cell.artifact_key):
             for name in ARTIFACT_VARIABLES:
-                variables[name].values[place] = getattr(artifact, name)
+                absent = name in ONLY_WITH and not getattr(artifact, ONLY_WITH[name])
+                variables[name].values[place] = np.nan if absent else getattr(artifact, name)
         for trial in judgement.counted:
             _fill_trial(variables, (*place, node_place[trial.node_id], trial.round), trial)
     for name, units in NODE_VARIABLES.items():

@@ -32,8 +32,8 @@ FIRST = (
     *("artifact_bytes", "peak_rss_bytes", "status"),
 )
 WHOLE = (
-    *("artifact_bytes", "artifact_compressed_bytes", "peak_rss_bytes", "trials"),
-    *("operators_run", "operators_delegated"),
+    *("artifact_bytes", "artifact_compressed_bytes", "encoded_bytes", "peak_rss_bytes"),
+    *("labelled_examples", "trials", "operators_run", "operators_delegated"),
 )
 
 Record = dict[str, Any]
@@ -46,7 +46,8 @@ def to_json(results: xr.Dataset) -> list[Record]:
     `artifact_bytes`, `peak_rss_bytes`; `status` ("ok", "failed", "missing"); `verdict` (a list of
     reasons, empty where valid); `error` (text or null); `throughput_per_s`; `speedup_threads` and
     `speedup_float32` with `_low` and `_high`; `min_ns`, `spread`, `p90_ns`, `p99_ns` and what these
-    two lack, as `p90_lack`; `artifact_compressed_bytes`; and the error against the float reference.
+    two lack, as `p90_lack`; `artifact_compressed_bytes` and `encoded_bytes`; the error against the
+    float reference; and the accuracy on labelled examples, `labelled_top1`, beside the reference's.
     What is not known is null.
     """
     axes = _axes(results)
@@ -130,14 +131,17 @@ def _flat(results: xr.Dataset) -> Iterator[Record]:
         yield {**record, "verdict": " ".join(record["verdict"]), "error": record["error"] or ""}
 
 
+OVER_1_THREAD = "× over 1\nthread"
+TOP1 = "top-1\n%"
 HEADINGS = (
-    *("latency", "± %", "per s", "× over 1\nthread", "× over\nfloat32"),
-    *("disk\nMiB", "peak\nMiB"),
+    *("latency", "± %", "per s", OVER_1_THREAD, "× over\nfloat32"),
+    *("disk\nMiB", "peak\nMiB", TOP1),
 )
 EXPLANATION = (
     "latency: median of the trials, ± half its 95 % interval; ×: times faster; "
     "disk: the model's file; peak: memory of the process that ran it"
 )
+TOP1_EXPLANATION = "; top-1: labelled test examples that it gets right"
 
 
 def to_rich_table(results: xr.Dataset) -> RenderableType:
@@ -148,12 +152,14 @@ def to_rich_table(results: xr.Dataset) -> RenderableType:
     """
     sections = [(title, to_json(plane)) for title, plane in planes(results)]
     records = [record for _, section in sections for record in section]
+    shown = headings(records)
+    explanation = EXPLANATION + TOP1_EXPLANATION * (TOP1 in shown)
     found = {reason for r in records if _measured(r) for reason in r["verdict"]}
     letters = dict(zip((name for name in REASONS if name in found), ascii_lowercase, strict=False))
     return Group(
         Text(results.attrs.get("name", ""), style="bold"),
-        *(_section(title, section, letters) for title, section in sections),
-        Text(f"\n{EXPLANATION}", style="dim"),
+        *(_section(title, section, shown, letters) for title, section in sections),
+        Text(f"\n{explanation}", style="dim"),
         *(Text(line) for line in _summary(records)),
         *(Text(f"{letter}  {REASONS[name]}", style="yellow") for name, letter in letters.items()),
         *(Text(line, style="red") for section in sections for line in _errors(*section)),
@@ -175,9 +181,11 @@ def _summary(records: list[Record]) -> Iterator[str]:
         yield f"other outputs on one CPU type than on another: {', '.join(differing)}"
 
 
-def _section(title: str, records: list[Record], letters: dict[str, str]) -> RenderableType:
+def _section(
+    title: str, records: list[Record], shown: list[str], letters: dict[str, str]
+) -> RenderableType:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for heading in ("quantization", "threads", *HEADINGS, "trials,\nverdict"):
+    for heading in ("quantization", "threads", *shown, "trials,\nverdict"):
         left = heading in ("quantization", "trials,\nverdict")
         justify: Literal["left", "right"] = "left" if left else "right"
         table.add_column(heading, justify=justify, vertical="bottom", overflow="fold")
@@ -185,7 +193,7 @@ def _section(title: str, records: list[Record], letters: dict[str, str]) -> Rend
         marks = "".join(letters.get(reason, "") for reason in record["verdict"])
         style = "red" if not _measured(record) else "yellow" if marks else ""
         verdict = f"{record['trials']:2} {marks or 'valid'}" if _measured(record) else " -"
-        cells = (*(str(record[axis]) for axis in PLANE), *numbers(record), verdict)
+        cells = (*(str(record[axis]) for axis in PLANE), *numbers(record, shown), verdict)
         table.add_row(*map(Text, cells), style=style)
     return Group(Text(f"\n{title}", style="bold"), table)
 
@@ -193,13 +201,14 @@ def _section(title: str, records: list[Record], letters: dict[str, str]) -> Rend
 def to_markdown(results: xr.Dataset) -> str:
     """Return one table in Markdown, for documents, with the verdict in words."""
     axes = [axis for axis in _axes(results) if axis in PLANE or results.sizes[axis] > 1]
-    headings = (heading.replace("\n", " ") for heading in HEADINGS)
-    rows = [[*axes, *headings, "trials", "verdict"]]
-    rows.append(["---"] * len(axes) + ["---:"] * (len(HEADINGS) + 1) + ["---"])
-    for record in to_json(results):
+    records = to_json(results)
+    shown = headings(records)
+    rows = [[*axes, *(heading.replace("\n", " ") for heading in shown), "trials", "verdict"]]
+    rows.append(["---"] * len(axes) + ["---:"] * (len(shown) + 1) + ["---"])
+    for record in records:
         verdict = ", ".join(record["verdict"]).replace("_", " ") or "valid"
         point = (str(record[axis]) for axis in axes)
-        rows.append([*point, *numbers(record), str(record["trials"]), verdict])
+        rows.append([*point, *numbers(record, shown), str(record["trials"]), verdict])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -211,10 +220,20 @@ def _measured(record: Record) -> bool:
     return bool(record["status"] == "ok")
 
 
-def numbers(record: Record) -> list[str]:
-    """Write what stands under `HEADINGS`; the status in place of a latency that there is not."""
+def headings(records: list[Record]) -> list[str]:
+    """Return those of `HEADINGS` under which there is something to tell."""
+    silent = set()
+    if not any(record["labelled_examples"] for record in records):
+        silent.add(TOP1)
+    if all(record["threads"] == 1 for record in records):
+        silent.add(OVER_1_THREAD)
+    return [heading for heading in HEADINGS if heading not in silent]
+
+
+def numbers(record: Record, shown: list[str]) -> list[str]:
+    """Write what stands under the headings `shown`; the status where there is no latency."""
     interval = [record[name] for name in ("median_ns", "ci_low_ns", "ci_high_ns")]
-    return [
+    written = (
         latency(record["median_ns"]) if _measured(record) else record["status"],
         "-" if None in interval else half_width(*interval),
         digits(record["throughput_per_s"]),
@@ -222,7 +241,10 @@ def numbers(record: Record) -> list[str]:
         digits(record.get("speedup_float32")),
         mebibytes(record["artifact_bytes"]),
         mebibytes(record["peak_rss_bytes"]),
-    ]
+        f"{100 * record['labelled_top1']:.2f}" if record["labelled_examples"] else "-",
+    )
+    named = dict(zip(HEADINGS, written, strict=True))
+    return [named[heading] for heading in shown]
 
 
 def latency(value_ns: float) -> str:

@@ -62,7 +62,7 @@ def slice_results(
     cells = plan.slice_cells(index)
     keys = {cell.artifact_key for cell in cells}
     return Results(
-        cells=tuple(cell.row for cell in cells),
+        cells=plan.rows(cells),
         artifacts=tuple(plan.artifacts[key].row for key in sorted(keys)),
         nodes=tuple(node for journal in journals for node in journal.nodes),
         trials=tuple(trial for journal in journals for trial in journal.trials),

@@ -140,7 +140,7 @@ class Building:
 
     def tell(self, event: BuildEvent) -> None:
         """Take note of what has happened."""
-        name = f"{event.request.model} {event.request.quantization}"
+        name = event.request.name
         if event.what == "started":
             self._since[name] = time.monotonic()
         else:

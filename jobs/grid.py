@@ -36,7 +36,13 @@ def lay_out(sweep: Sweep) -> Grid:
     cells = expand(sweep, lambda name: sources[name].own_quantization)
     requests = {
         cell.cell_id: ArtifactRequest(
-            cell.model, sweep.models[cell.model], sources[cell.model], cell.quantization
+            cell.model,
+            sweep.models[cell.model],
+            sources[cell.model],
+            cell.quantization,
+            cell.optimization,
+            cell.resolution,
+            cell.batch,
         )
         for cell in cells
     }

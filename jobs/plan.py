@@ -1,14 +1,14 @@
 """The plan of a run: all that its jobs need to know, in one file."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from suite.atomic import write_whole
-from suite.cells import Cell
+from suite.cells import Cell, axes_of
 from suite.errors import UserError
 from suite.results.rows import LOCAL, ArtifactRow, CellRow, Results
 from suite.sweep import Measure
@@ -32,11 +32,10 @@ class PlannedCell:
     trial_seconds: float
     """What a trial is expected to take."""
 
-    @property
-    def row(self) -> CellRow:
-        """The cell as it stands in a result."""
+    def row(self, axes: Iterable[str]) -> CellRow:
+        """Return the cell as it stands in a result with these axes."""
         cell = self.cell
-        return CellRow(cell.cell_id, cell.axes, self.artifact_key, self.build_error)
+        return CellRow(cell.cell_id, cell.place(axes), self.artifact_key, self.build_error)
 
 
 @dataclass(frozen=True)
@@ -92,10 +91,15 @@ class Plan:
         moved = {key: replace(self.artifacts[key], path=path) for key, path in paths.items()}
         return replace(self, artifacts=self.artifacts | moved)
 
+    def rows(self, cells: Iterable[PlannedCell]) -> tuple[CellRow, ...]:
+        """Return cells of the plan as they stand in a result, all with the plan's axes."""
+        axes = axes_of(planned.cell for planned in self.cells)
+        return tuple(planned.row(axes) for planned in cells)
+
     def results(self) -> Results:
         """Return the run's results before anything is measured: all cells, no trial."""
         return Results(
-            cells=tuple(planned.row for planned in self.cells),
+            cells=self.rows(self.cells),
             artifacts=tuple(artifact.row for artifact in self.artifacts.values()),
             nodes=(),
             trials=(),

@@ -15,7 +15,7 @@ from jobs.display import duration
 from jobs.grid import Grid, check_machine, lay_out
 from jobs.projection import planned_cells, project
 from suite.artifacts.store import ArtifactStore
-from suite.cells import AXES
+from suite.cells import axes_of
 from suite.errors import UserError
 from suite.sweep import Sweep
 
@@ -89,8 +89,9 @@ def preview(sweep: Sweep, store: Path | str | None = None) -> dict[str, Any]:
     -------
     dict
         `cells`, a list of objects with a key for each axis and `cell_id`; `artifacts`, a list of
-        objects with `artifact_key`, `model`, `quantization` and `built`; `projected_seconds`,
-        and its parts `projected_build_seconds` and `projected_measure_seconds`.
+        objects with `artifact_key`, `model`, `quantization`, `name` and `built`;
+        `projected_seconds`, and its parts `projected_build_seconds` and
+        `projected_measure_seconds`.
 
     Raises
     ------
@@ -105,15 +106,17 @@ def preview(sweep: Sweep, store: Path | str | None = None) -> dict[str, Any]:
 def _preview(grid: Grid, artifacts: ArtifactStore) -> dict[str, Any]:
     sweep, projection = grid.sweep, project(grid, artifacts)
     requests = {request.key: request for request in grid.requests.values()}
+    axes = axes_of(grid.cells)
     return {
         "name": sweep.name,
         "sweep_hash": sweep.sweep_hash,
-        "cells": [{**cell.axes, "cell_id": cell.cell_id} for cell in grid.cells],
+        "cells": [{**cell.place(axes), "cell_id": cell.cell_id} for cell in grid.cells],
         "artifacts": [
             {
                 "artifact_key": key,
                 "model": request.model,
                 "quantization": request.quantization,
+                "name": request.name,
                 "built": key not in projection.to_build,
             }
             for key, request in requests.items()
@@ -127,8 +130,8 @@ def _preview(grid: Grid, artifacts: ArtifactStore) -> dict[str, Any]:
 def print_preview(seen: dict[str, Any], console: Console) -> None:
     """Print what `preview` returned, for people."""
     table = Table(title=f"{seen['name']}: {len(seen['cells'])} cells", title_justify="left")
-    for column in (*AXES, "cell_id"):
-        table.add_column(column.replace("_", " "))
+    for column in seen["cells"][0]:
+        table.add_column(column.replace("_", " "), overflow="fold")
     for cell in seen["cells"]:
         table.add_row(*(str(value) for value in cell.values()))
     console.print(table)
@@ -136,7 +139,7 @@ def print_preview(seen: dict[str, Any], console: Console) -> None:
     console.print(f"{len(seen['artifacts'])} artifacts, {len(waiting)} of them to build:")
     for artifact in seen["artifacts"]:
         state = "in the store" if artifact["built"] else "to build"
-        console.print(f"  {artifact['model']} {artifact['quantization']}: {state}")
+        console.print(f"  {artifact['name']}: {state}")
     console.print(
         f"Projected: {duration(seen['projected_build_seconds'])} to build, "
         f"{duration(seen['projected_measure_seconds'])} to measure."

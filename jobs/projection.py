@@ -81,7 +81,9 @@ def measure_seconds(per_trial: list[float], measure: Measure) -> float:
 def trial_seconds(cell: Cell, artifact: Artifact | None) -> float:
     """Return what a trial of `cell` is expected to take: process, load, warm-up and samples."""
     if artifact is None:
-        latency_s = GUESSED_LATENCY_S * LATENCY_OVER_FLOAT32.get(cell.quantization, 1.0)
+        latency_s = (
+            GUESSED_LATENCY_S * cell.batch * LATENCY_OVER_FLOAT32.get(cell.quantization, 1.0)
+        )
         load_s = START_S
     else:
         latency_s = artifact.rough_latency_ns / 1e9

@@ -11,10 +11,17 @@ from suite.lazy import lazy
 if TYPE_CHECKING:
     from suite.cells import Cell
     from suite.errors import UserError
-    from suite.sweep import Axes, Measure, ModelSpec, Points, Sweep
+    from suite.models.spec import ModelSpec
+    from suite.sweep import Axes, Measure, Points, Sweep
 
 __all__ = ["Axes", "Cell", "Measure", "ModelSpec", "Points", "Sweep", "UserError"]
 
 __getattr__ = lazy(
-    __name__, {**dict.fromkeys(__all__, "sweep"), "Cell": "cells", "UserError": "errors"}
+    __name__,
+    {
+        **dict.fromkeys(__all__, "sweep"),
+        "Cell": "cells",
+        "ModelSpec": "models.spec",
+        "UserError": "errors",
+    },
 )

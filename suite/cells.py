@@ -1,15 +1,20 @@
 """Cells: the points of a sweep's grid."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import product
 
 from suite.canonical import digest
 from suite.errors import UserError
-from suite.sweep import ModelSpec, Points, Sweep
+from suite.models.spec import ModelSpec
+from suite.optimizations.names import NONE
+from suite.sweep import Points, Sweep
 
 AXES = ("model", "quantization", "threads", "cpu_type")
-"""The axes, in the order in which the grid is walked."""
+"""The axes that every cell has, in the order in which the grid is walked."""
+
+LATER_AXES: Mapping[str, str | int] = {"optimization": NONE, "resolution": 0, "batch": 1}
+"""Axes that came later, with where a cell is on them that says nothing else."""
 
 OwnQuantization = Callable[[str], str]
 
@@ -19,7 +24,8 @@ class Cell:
     """One point of the grid.
 
     An axis that comes later has a default here and leaves the canonical form while it has it, so
-    that the `cell_id` of a cell never changes.
+    that the `cell_id` of a cell never changes. It is an axis of a sweep, and of its results, as
+    soon as one of the sweep's cells is elsewhere on it.
     """
 
     model: str
@@ -27,21 +33,49 @@ class Cell:
     threads: int
     cpu_type: str
     cell_id: str = ""
+    optimization: str = NONE
+    resolution: int = 0
+    """Side of the images in pixels; 0 for the model's own."""
+    batch: int = 1
 
     @property
     def axes(self) -> dict[str, str | int]:
-        """The cell's place on each axis."""
-        return {axis: getattr(self, axis) for axis in AXES}
+        """The cell's place on each axis, but for later ones on which it has the default."""
+        return self.place(axes_of([self]))
+
+    def place(self, axes: Iterable[str]) -> dict[str, str | int]:
+        """Return the cell's place on each of `axes`."""
+        return {axis: getattr(self, axis) for axis in axes}
 
     def __str__(self) -> str:
         threads = f"{self.threads} thread" + "s" * (self.threads > 1)
-        return f"{self.model} {self.quantization} {threads} on {self.cpu_type}"
+        made = form(self.quantization, self.optimization, self.resolution, self.batch)
+        return f"{self.model} {made} {threads} on {self.cpu_type}"
+
+
+def form(quantization: str, optimization: str, resolution: int, batch: int) -> str:
+    """Return what is made of a model, for messages: what is as usual is left out."""
+    parts = (
+        optimization * (optimization != NONE),
+        f"{resolution}px" * bool(resolution),
+        f"batch {batch}" * (batch != 1),
+        quantization,
+    )
+    return " ".join(part for part in parts if part)
+
+
+def axes_of(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """Return the axes of a sweep with these cells."""
+    used = {
+        axis for cell in cells for axis, plain in LATER_AXES.items() if getattr(cell, axis) != plain
+    }
+    return (*AXES, *(axis for axis in LATER_AXES if axis in used))
 
 
 def identified(cell: Cell, spec: ModelSpec) -> Cell:
     """Give `cell` its id: a hash of its axes and of its model as declared."""
     form = {"axes": cell.axes, "model": spec.model_dump(mode="json", exclude_defaults=True)}
-    return Cell(**{**asdict(cell), "cell_id": digest(form, 16)})
+    return replace(cell, cell_id=digest(form, 16))
 
 
 def expand(sweep: Sweep, own_quantization: OwnQuantization) -> tuple[Cell, ...]:
@@ -77,17 +111,21 @@ def _product(points: Points, sweep: Sweep, own: OwnQuantization) -> Iterator[Cel
     axes = sweep.axes
     for model in points.model or axes.model:
         quantizations = points.quantization or axes.quantization or (own(model),)
+        later = [getattr(points, axis) or getattr(axes, axis) for axis in LATER_AXES]
         yield from (
-            Cell(model, quantization, threads, cpu_type)
-            for quantization, threads, cpu_type in product(
-                quantizations, points.threads or axes.threads, points.cpu_type or axes.cpu_type
+            Cell(model, quantization, threads, cpu_type, "", *places)
+            for *places, quantization, threads, cpu_type in product(
+                *later,
+                quantizations,
+                points.threads or axes.threads,
+                points.cpu_type or axes.cpu_type,
             )
         )
 
 
 def _matches(points: Points, cell: Cell) -> bool:
     return all(
-        cell_value in values
-        for axis, cell_value in cell.axes.items()
+        getattr(cell, axis) in values
+        for axis in (*AXES, *LATER_AXES)
         if (values := getattr(points, axis)) is not None
     )

@@ -4,14 +4,13 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import tomli_w
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
@@ -20,6 +19,9 @@ from pydantic import (
 
 from suite.canonical import canonical_json, digest
 from suite.errors import UserError, nearest
+from suite.frozen import Frozen
+from suite.models.spec import FineTune, ModelSpec, Preprocess
+from suite.optimizations.names import NONE, canonical
 from suite.quantizations import QUANTIZATIONS
 from suite.toml_errors import explain
 
@@ -68,12 +70,6 @@ def seconds(text: str) -> float:
         raise UserError(f"{error}.") from error
 
 
-def _weights(value: str) -> str:
-    if value.startswith("seed:") and not re.fullmatch(r"seed:[0-9]{1,9}", value):
-        raise ValueError(f"{value!r} is no seed: write 'seed:' and a whole number, as in 'seed:0'")
-    return value
-
-
 def _no_twins(values: tuple[T, ...]) -> tuple[T, ...]:
     twins = sorted({str(v) for v in values if values.count(v) > 1})
     if twins:
@@ -87,17 +83,16 @@ def _as_list(value: Any) -> Any:
 
 Name = Annotated[str, Field(strict=True), AfterValidator(_name)]
 Quantization = Annotated[str, Field(strict=True), AfterValidator(_quantization)]
+Optimization = Annotated[str, Field(strict=True, max_length=200), AfterValidator(canonical)]
+Pixels = Annotated[int, Field(strict=True, ge=1, le=16384)]
+Batch = Annotated[int, Field(strict=True, ge=1, le=65536)]
 Threads = Annotated[int, Field(strict=True, ge=1, le=4096)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(strict=True, gt=0, le=365 * 86400)]
 Values = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_no_twins)]
 OneOrMore = Annotated[tuple[T, ...], BeforeValidator(_as_list), Field(min_length=1)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Axes(_Frozen):
+class Axes(Frozen):
     """The grid's axes: the cells are their product."""
 
     model: Values[Name]
@@ -105,15 +100,22 @@ class Axes(_Frozen):
     """Absent: each model as it comes, float32 or what a ready .tflite holds."""
     threads: Values[Threads] = (1,)
     cpu_type: Values[Name] = ("local",)
+    optimization: Values[Optimization] = (NONE,)
+    resolution: Values[Pixels] = (0,)
+    """Side of the images. Absent: each model's own, which 0 stands for."""
+    batch: Values[Batch] = (1,)
 
 
-class Points(_Frozen):
+class Points(Frozen):
     """Points of the grid by their values; an axis that is not named stands for all its values."""
 
     model: OneOrMore[Name] | None = None
     quantization: OneOrMore[Quantization] | None = None
     threads: OneOrMore[Threads] | None = None
     cpu_type: OneOrMore[Name] | None = None
+    optimization: OneOrMore[Optimization] | None = None
+    resolution: OneOrMore[Pixels] | None = None
+    batch: OneOrMore[Batch] | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -122,38 +124,7 @@ class Points(_Frozen):
         return self
 
 
-class ModelSpec(_Frozen):
-    """Where a model comes from and how it is converted."""
-
-    source: Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
-    """`keras:` and the name of a Keras application, or a path relative to the sweep's file."""
-    weights: Annotated[str, Field(strict=True), AfterValidator(_weights)] | None = None
-    """`seed:N`, `imagenet` or a file, for a Keras application (default `seed:0`)."""
-    input_shape: tuple[Annotated[int, Field(strict=True, ge=1)], ...] | None = None
-    """Without the batch dimension. Absent: what the model itself says."""
-    signature: Annotated[str, Field(strict=True, min_length=1)] | None = None
-    """Of a SavedModel. Absent: its only one, or `serving_default`."""
-    data: Annotated[str, Field(strict=True, min_length=1)] | None = None
-    """A .npy or .npz file of inputs, first dimension the example. Absent: seeded noise."""
-    calibration_samples: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 16
-    """Examples that int8 and int16x8 take their ranges from."""
-    io: Literal["float", "integer"] = "float"
-    """The type of the inputs and outputs of int8 and int16x8 artifacts."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _weights_fit_the_source(cls, table: Any) -> Any:
-        if not isinstance(table, dict) or not isinstance(table.get("source"), str):
-            return table
-        if table["source"].startswith("keras:"):
-            # Spelled out, so that the default and the same value written down are one cell.
-            return {"weights": "seed:0", **table}
-        if table.get("weights") is not None:
-            raise ValueError("'weights' is for 'keras:' sources: a file brings its own")
-        return table
-
-
-class Measure(_Frozen):
+class Measure(Frozen):
     """How long and how precisely to measure."""
 
     precision: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.02
@@ -176,7 +147,7 @@ class Measure(_Frozen):
         return self
 
 
-class Sweep(_Frozen):
+class Sweep(Frozen):
     """A grid of cells, the models in it and how it is to be measured.
 
     `Sweep.load` reads one from a TOML file. One built from objects resolves relative paths
@@ -201,7 +172,12 @@ class Sweep(_Frozen):
     @property
     def text(self) -> str:
         """The sweep as TOML: the file verbatim, where it came from a file."""
-        return self._text or tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        if self._text:
+            return self._text
+        table = self.model_dump(mode="json", exclude_none=True)
+        if table["axes"]["resolution"] == [0]:
+            del table["axes"]["resolution"]  # has no spelling in a file
+        return tomli_w.dumps(table)
 
     @property
     def sweep_hash(self) -> str:
@@ -272,6 +248,8 @@ _TABLES: Mapping[str, type[BaseModel]] = {
     "axes": Axes,
     "measure": Measure,
     "models.*": ModelSpec,
+    "preprocess": Preprocess,
+    "fine_tune": FineTune,
     "exclude": Points,
     "include": Points,
 }

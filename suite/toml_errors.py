@@ -21,7 +21,8 @@ def explain(error: ValidationError, path: Path, tables: Mapping[str, type[BaseMo
     ----------
     tables
         The model of each table, by its name: "" is the file itself, "models.*" stands for every
-        `[models.NAME]`, and "exclude" may be an array of tables, `[[exclude]]`.
+        `[models.NAME]`, and "exclude" may be an array of tables, `[[exclude]]`. A table within
+        another stands by its own name.
     """
     findings = _worth_telling(error.errors(include_url=False))
     first = findings[0]
@@ -31,8 +32,8 @@ def explain(error: ValidationError, path: Path, tables: Mapping[str, type[BaseMo
         case "extra_forbidden":
             *place, key = location
             location = tuple(place)
-            name = str(place[0]) if place else ""
-            table = tables.get(name) or tables[f"{name}.*"]
+            name, inner = (str(place[0]), str(place[-1])) if place else ("", "")
+            table = tables.get(inner) or tables.get(name) or tables[f"{name}.*"]
             hint = nearest(str(key), table.model_fields)
             text = f"there is no key {str(key)!r} here. {hint}"
         case "missing":

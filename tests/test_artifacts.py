@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +29,26 @@ from suite.artifacts.check import UnfitError, agreement, check_operators, check_
 from suite.artifacts.request import ArtifactRequest
 from suite.artifacts.store import Artifact, ArtifactStore
 from suite.models.examples import InputSpec, given_examples
-from suite.models.source import resolve_source
+from suite.models.source import EXAMPLE_DATA, resolve_source
 from suite.models.tflite_file import TfliteFile, read_tflite
 from suite.quantizations import RECIPES
 
 pytestmark = pytest.mark.tensorflow
 
 
-def request(folder: Path, source: str, quantization: str, **spec: object) -> ArtifactRequest:
+def request(
+    folder: Path,
+    source: str,
+    quantization: str,
+    optimization: str = "none",
+    *,
+    resolution: int = 0,
+    batch: int = 1,
+    **spec: object,
+) -> ArtifactRequest:
     declared = ModelSpec(source=source, **spec)  # type: ignore[arg-type]
-    return ArtifactRequest("m", declared, resolve_source("m", declared, folder), quantization)
+    found = resolve_source("m", declared, folder)
+    return ArtifactRequest("m", declared, found, quantization, optimization, resolution, batch)
 
 
 class Workshop:
@@ -102,6 +113,8 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         random = layers.RandomFlip()(layers.Rescaling(0.1)(i))
         keras.Model(i, random).save(sys.argv[1] + "/random.keras")
         keras.Model(i, layers.Lambda(lambda x: x * 2)(i)).save(sys.argv[1] + "/lambda.keras")
+        f = keras.Input((8, 8, 3))
+        keras.Model(f, layers.Dense(2)(layers.Flatten()(f))).save(sys.argv[1] + "/flat.keras")
         b = keras.Input(batch_shape=(4, 6))
         keras.Model(b, layers.Dense(2)(b)).save(sys.argv[1] + "/batch.keras")
         import tensorflow as tf
@@ -246,6 +259,61 @@ def test_an_operator_that_is_not_there_is_named_without_our_own_code(
     assert "float32: 'tf.Betainc' op is neither a custom op nor a flex op." in reason
 
 
+def input_shape(artifact: Artifact) -> list[int]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    [given] = Interpreter(model_path=str(artifact.path)).get_input_details()
+    return list(given["shape"])
+
+
+def test_other_resolutions_and_batches(workshop: Workshop, models: Path, shapes: Path) -> None:
+    for recipe, error in (("float32", 1e-5), ("int8", 0.2), ("weight-only-int8", 0.2)):
+        made = request(models, "tiny.keras", recipe, resolution=24, batch=3)
+        artifact = workshop.artifact(made)
+        assert input_shape(artifact) == [3, 24, 24, 3]
+        assert artifact.row.error_rel_l2 < error
+    made = request(models, "exported", "float32", batch=2)
+    assert input_shape(workshop.artifact(made)) == [2, 16, 16, 3]
+    opened = request(shapes, "open.keras", "float32", resolution=9)
+    assert input_shape(workshop.artifact(opened)) == [1, 9, 9, 3]
+    four = request(shapes, "batch.keras", "float32", batch=4)
+    assert input_shape(workshop.artifact(four)) == [4, 6]
+    plain = request(models, "tiny.keras", "float32")
+    assert len({plain.key, *(replace(plain, **{a: 2}).key for a in ("resolution", "batch"))}) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "shape", "words"),
+    [
+        ("flat.keras", {"resolution": 9}, "m 9px float32: its layers cannot take images of 9 × 9"),
+        ("tokens.keras", {"resolution": 9}, "it takes no images"),
+        ("batch.keras", {"batch": 3}, "m batch 3 float32: its batch is fixed at 4"),
+        ("batch.tflite", {"batch": 3}, "a ready file is not resized"),
+        ("open.tflite", {"resolution": 9}, "a ready file is not resized"),
+    ],
+)
+def test_a_shape_that_a_model_cannot_take(
+    apart: Workshop, shapes: Path, source: str, shape: dict[str, int], words: str
+) -> None:
+    assert words in apart.failure(request(shapes, source, "float32", **shape))
+
+
+def test_a_batch_is_scored_row_by_row(workshop: Workshop, models: Path, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((7, 16, 16, 3), np.float32)
+    np.savez(tmp_path / "d.npz", x_train=images, x_test=images, y_test=np.arange(7))
+    singly, in_twos = (
+        workshop.artifact(
+            request(models, "tiny.keras", "float32", batch=b, data=str(tmp_path / "d.npz"))
+        ).row
+        for b in (1, 2)
+    )
+    assert (singly.labelled_examples, in_twos.labelled_examples) == (7, 6)
+    assert round(6 * in_twos.labelled_top1) in (
+        round(7 * singly.labelled_top1),
+        round(7 * singly.labelled_top1) - 1,
+    )
+
+
 def test_integer_tokens_are_inputs_too(workshop: Workshop, shapes: Path) -> None:
     assert workshop.artifact(request(shapes, "tokens.keras", "dynamic")).row.error_rel_l2 < 0.1
 
@@ -299,6 +367,104 @@ def test_truncated_data(tmp_path: Path) -> None:
         given_examples(tmp_path / "x.npz", [InputSpec("input", (1, 2), "float32")], 4)
 
 
+def test_labels_score_the_artifact_and_its_reference(
+    workshop: Workshop, models: Path, tmp_path: Path
+) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    images = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    float32 = workshop.artifact(request(models, "tiny.keras", "float32"))
+    interpreter = Interpreter(model_path=str(float32.path))
+    [given], [taken] = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.resize_tensor_input(given["index"], images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(given["index"], np.float32(images / 64))
+    interpreter.invoke()
+    labels = interpreter.get_tensor(taken["index"]).argmax(1)
+    labels[:5] = (labels[:5] + 1) % 10  # five labels that the model is wrong about
+    np.savez(
+        tmp_path / "d.npz", x_train=images[:8], x_test=images, y_test=labels, y_train=labels[:8]
+    )
+    spec = {"data": str(tmp_path / "d.npz"), "preprocess": {"scale": 1 / 64}}
+    float32, int8 = (
+        workshop.artifact(request(models, "tiny.keras", recipe, **spec))
+        for recipe in ("float32", "int8")
+    )
+    assert (float32.row.labelled_top1, float32.row.reference_top1) == (0.75, 0.75)
+    assert int8.row.reference_top1 == 0.75
+    assert int8.row.labelled_examples == 20
+    assert (20 * int8.row.labelled_top1).is_integer()
+    ready = workshop.artifact(request(models, "tiny.tflite", "float32", **spec))
+    assert ready.row.labelled_top1 == 0.75
+    assert math.isnan(ready.row.reference_top1)
+
+
+def test_labels_that_no_output_stands_for(apart: Workshop, models: Path, tmp_path: Path) -> None:
+    x, y = np.zeros((3, 16, 16, 3), "f4"), np.array([0, 1, 10])
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    with pytest.raises(UserError, match="labels go up to 10; the model has 10 outputs"):
+        apart.build(request(models, "tiny.keras", "float32", data=str(tmp_path / "d.npz")))
+
+
+def test_an_optimised_model_is_made_once_for_all_recipes(apart: Workshop, models: Path) -> None:
+    chain = "prune@0.5+cluster@16"
+    # Alone: the builder that optimises must not lose the model that it compares with.
+    assert apart.artifact(request(models, "tiny.keras", "float32", chain)).row.error_rel_l2 > 0.001
+    built = apart.build(
+        *(
+            request(models, "tiny.keras", recipe, chain)
+            for recipe in ("float32", "int8", "weight-only-int8")
+        ),
+        request(models, "tiny.keras", "float32"),
+    )
+    float32, int8, weight_only, plain = (
+        artifact.row for artifact in built if isinstance(artifact, Artifact)
+    )
+    assert len(list(apart.store.root.glob("??/*/model.keras"))) == 1
+    assert 0 < float32.encoded_bytes == int8.encoded_bytes == weight_only.encoded_bytes
+    assert float32.encoded_bytes < plain.artifact_bytes / 3
+    assert plain.encoded_bytes == 0
+    # Against the model as it was: without labels nothing mends the loss, and it is stated.
+    assert plain.error_rel_l2 < 1e-5
+    assert 0.001 < float32.error_rel_l2 < 1
+    assert float32.artifact_compressed_bytes < 0.8 * plain.artifact_compressed_bytes
+    assert float32.artifact_bytes == pytest.approx(plain.artifact_bytes, rel=0.1)
+    assert not apart.litter()
+
+
+def test_an_optimisation_needs_the_layers_of_a_keras_model(apart: Workshop, models: Path) -> None:
+    for source in ("tiny.tflite", "exported"):
+        reason = apart.failure(request(models, source, "float32", "prune@0.5"))
+        assert reason.startswith(f"{source} cannot be optimised (prune@0.5): that needs the layers")
+    plain, pruned = (request(models, "tiny.keras", "int8", o) for o in ("none", "prune@0.5"))
+    tuned = request(models, "tiny.keras", "int8", "prune@0.5", fine_tune={"epochs": 9})
+    assert len({plain.key, pruned.key, tuned.key}) == 3
+    assert plain.key == request(models, "tiny.keras", "int8", fine_tune={"epochs": 9}).key
+
+
+def test_the_example_is_trained_once_and_trained_on(apart: Workshop, tmp_path: Path) -> None:
+    with np.load(EXAMPLE_DATA["mnist"]) as digits:
+        few = {name: digits[name][:200] for name in digits.files}
+    np.savez(tmp_path / "few.npz", **few)
+    spec = {"data": str(tmp_path / "few.npz"), "fine_tune": {"epochs": 1}}
+    made = [
+        request(tmp_path, "example:mnist-cnn", "float32", **spec),
+        request(tmp_path, "example:mnist-cnn", "dynamic", "low-rank@0.5+ternary", **spec),
+    ]
+    plain, ternary = (a.row for a in apart.build(*made) if isinstance(a, Artifact))
+    assert len(list(apart.store.root.glob("??/*/model.keras"))) == 2
+    assert (plain.labelled_examples, ternary.labelled_examples) == (200, 200)
+    assert plain.labelled_top1 == plain.reference_top1 == ternary.reference_top1
+    assert plain.error_rel_l2 < 1e-4
+    assert 0 < ternary.encoded_bytes < plain.artifact_bytes / 5
+    del few["y_train"]
+    np.savez(tmp_path / "few.npz", **few)
+    with pytest.raises(UserError, match="trained on labels, and its data have none"):
+        apart.build(request(tmp_path, "example:mnist-cnn", "float32", **spec))
+    untrained = request(tmp_path, "example:mnist-cnn", "float32", weights="seed:1", **spec)
+    assert apart.artifact(untrained).row.labelled_examples == 200
+
+
 def test_a_ready_file_is_taken_as_it_is(workshop: Workshop, models: Path) -> None:
     artifact = workshop.artifact(request(models, "tiny.tflite", "float32"))
     assert artifact.path.read_bytes() == (models / "tiny.tflite").read_bytes()
@@ -347,7 +513,7 @@ def test_a_download_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
         from suite.models.source import resolve_source
         load.SILENCE_S = 1.0
         spec = ModelSpec(source="keras:MobileNetV2", weights="imagenet")
-        load.load_model("m", spec, resolve_source("m", spec, Path()))
+        load.load_keras("m", spec, resolve_source("m", spec, Path()))
     """
     with socket.create_server(("127.0.0.1", 0)) as silent:
         proxy = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -393,7 +559,7 @@ BUILD = """
     from suite.artifacts.build import build_artifacts
     from suite.artifacts.request import ArtifactRequest
     from suite.artifacts.store import ArtifactStore
-    from suite.models.source import resolve_source
+    from suite.models.source import EXAMPLE_DATA, resolve_source
     folder, root, source, *quantizations = sys.argv[1:]
     spec = ModelSpec(source=source)
     found = resolve_source("m", spec, Path(folder))

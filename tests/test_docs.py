@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from jobs.cluster.site import Build, Container, CpuType, Mpi, Slurm
+from suite.models.spec import FineTune, ModelSpec, Preprocess
+from suite.optimizations.names import OPTIMIZATIONS
 from suite.quantizations import RECIPES
 from suite.results.normal import KINDS
 from suite.results.rows import CellFlag, Column, TrialFlag
-from suite.sweep import Axes, Measure, ModelSpec, Sweep
+from suite.sweep import Axes, Measure, Sweep
 from tests.conftest import REPOSITORY
 
 DOCUMENTS = sorted(
@@ -26,11 +28,11 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 def test_every_key_of_a_sweep_is_documented() -> None:
     text = (REPOSITORY / "docs" / "sweep.md").read_text()
-    for table in (Sweep, Axes, ModelSpec, Measure):
+    for table in (Sweep, Axes, ModelSpec, Preprocess, FineTune, Measure):
         for key in table.model_fields:
             assert f"`{key}`" in text or f"[{key}" in text, key
-    for recipe in RECIPES:
-        assert f"`{recipe}`" in text
+    for name in (*RECIPES, *OPTIMIZATIONS):
+        assert f"`{name}" in text
 
 
 def test_every_key_of_a_site_is_documented() -> None:

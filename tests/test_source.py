@@ -54,6 +54,8 @@ def test_weights_and_data_are_part_of_the_identity(models: Path, tmp_path: Path)
     [
         ("keras:resnet50", {}, ["'resnet50'", "'ResNet50'"]),
         ("keras:", {}, ["no application ''"]),
+        ("example:mnist", {}, ["no example 'mnist'", "'mnist-cnn'"]),
+        ("keras:ResNet50", {"data": "example:digits"}, ["no example data 'digits'", "mnist"]),
         ("absent.keras", {}, ["absent.keras"]),
         (".", {}, ["no SavedModel", "saved_model.pb"]),
         ("note.txt", {}, ["note.txt", "no model that is known"]),

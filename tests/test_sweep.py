@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suite import Axes, ModelSpec, Points, Sweep, UserError
-from suite.cells import Cell, expand
+from suite.cells import Cell, axes_of, expand
 
 EXAMPLES = Path(__file__).parent.parent / "jobs" / "examples"
 MINIMAL = """
@@ -45,7 +45,8 @@ def test_the_least_sweep_has_sensible_defaults(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "cells"), [("resnet50-baseline", 10), ("resnet50-demo", 9), ("cluster-demo", 8)]
+    ("name", "cells"),
+    [("resnet50-baseline", 10), ("resnet50-demo", 9), ("cluster-demo", 8), ("mnist", 6)],
 )
 def test_examples_are_sweeps_and_kept_verbatim(name: str, cells: int) -> None:
     path = EXAMPLES / f"{name}.toml"
@@ -78,6 +79,10 @@ def test_a_sweep_from_objects_writes_a_file_that_reads_as_itself(tmp_path: Path)
         ("threads = 1", ["[axes] threads", "1 must be a list"]),
         ('quantization = ["int4"]', ["[axes] quantization, value 1", "'int4'"]),
         ('quantization = ["flot32"]', ["'flot32'", "'float32'"]),
+        ('optimization = ["prune"]', ["[axes] optimization, value 1", "write prune@"]),
+        ('optimization = ["prune@0.5", "prune@0.50"]', ["prune@0.5 is listed more than once"]),
+        ("batch = [0]", ["[axes] batch, value 1", "greater than or equal to 1"]),
+        ("resolution = [0]", ["[axes] resolution, value 1", "greater than or equal to 1"]),
         ('cpu_type = ["a b"]', ["[axes] cpu_type, value 1", "'a b'", "letters"]),
     ],
 )
@@ -101,6 +106,13 @@ def test_a_mistake_on_an_axis_is_named(tmp_path: Path, change: str, words: list[
         (MINIMAL + 'weights = "seed:x"', ["[models.m] weights", "'seed:x'"]),
         (MINIMAL.replace("keras:ResNet50", "m.keras") + 'weights = "a"', ["file brings its own"]),
         (MINIMAL + "input_shape = [0, 3]", ["[models.m] input_shape, value 1"]),
+        (
+            MINIMAL.replace("keras:ResNet50", "example:mnist-cnn") + 'weights = "imagenet"',
+            ["weights of an 'example:'", "'trained'"],
+        ),
+        (MINIMAL + "fine_tune.epochs = -1", ["[models.m] fine_tune epochs", "-1"]),
+        (MINIMAL + "preprocess.scales = 1", ["[models.m] preprocess", "'scales'", "'scale'"]),
+        (MINIMAL + "preprocess.std = [1, 0]", ["[models.m] preprocess", "std must not be 0"]),
         (MINIMAL + '[measure]\nbudget = "soon"', ["[measure] budget", "'soon'", "20 min"]),
         (MINIMAL + "[measure]\nprecision = 2", ["[measure] precision", "less than 1"]),
         (MINIMAL + "[measure]\nmin_trials = 9\nmax_trials = 3", ["9", "max_trials = 3"]),
@@ -154,6 +166,46 @@ def test_exclude_and_include(tmp_path: Path) -> None:
     )
     got = {(cell.quantization, cell.threads) for cell in expand(sweep, own)}
     assert got == {("float32", 1), ("float32", 2), ("int8", 1), ("int16x8", 4)}
+
+
+def test_an_axis_that_came_later_is_there_once_it_is_used(tmp_path: Path) -> None:
+    plain = expand(load(tmp_path, MINIMAL), own)
+    named = expand(
+        load(tmp_path, MINIMAL.replace("[axes]", '[axes]\noptimization = ["none"]')), own
+    )
+    assert named == plain
+    assert axes_of(plain) == ("model", "quantization", "threads", "cpu_type")
+    values = '["prune@0.50", "none", "prune@0.5+cluster@16"]'
+    text = MINIMAL.replace("[axes]", f"[axes]\noptimization = {values}")
+    cells = expand(load(tmp_path, text), own)
+    assert axes_of(cells) == (*axes_of(plain), "optimization")
+    assert [cell.optimization for cell in cells] == ["prune@0.5", "none", "prune@0.5+cluster@16"]
+    assert cells[1] == plain[0]
+    assert len({cell.cell_id for cell in cells}) == 3
+    assert str(cells[0]) == "m prune@0.5 float32 1 thread on local"
+    fewer = expand(load(tmp_path, text + "[[exclude]]\noptimization = 'none'"), own)
+    assert [cell.optimization for cell in fewer] == ["prune@0.5", "prune@0.5+cluster@16"]
+    more = text.replace(values, '["none"]') + "[[include]]\noptimization = 'ternary'"
+    assert [cell.optimization for cell in expand(load(tmp_path, more), own)] == ["none", "ternary"]
+
+
+def test_later_axes_stand_in_the_name_of_a_cell(tmp_path: Path) -> None:
+    axes = '[axes]\noptimization = ["ternary"]\nresolution = [64]\nbatch = [1, 8]'
+    cells = expand(load(tmp_path, MINIMAL.replace("[axes]", axes)), own)
+    assert [str(cell) for cell in cells] == [
+        "m ternary 64px float32 1 thread on local",
+        "m ternary 64px batch 8 float32 1 thread on local",
+    ]
+    assert axes_of(cells)[4:] == ("optimization", "resolution", "batch")
+
+
+def test_an_example_brings_its_data_along(tmp_path: Path) -> None:
+    short = load(tmp_path, MINIMAL.replace("keras:ResNet50", "example:mnist-cnn"))
+    spec = short.models["m"]
+    assert (spec.weights, spec.data) == ("trained", "example:mnist")
+    assert spec.preprocess is not None
+    example = Sweep.load(EXAMPLES / "mnist.toml").models["mnist"]
+    assert example == spec
 
 
 def test_a_grid_of_nothing_is_refused(tmp_path: Path) -> None:

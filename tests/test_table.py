@@ -28,6 +28,7 @@ MORE = [
     *("throughput_per_s", "artifact_compressed_bytes"),
     *("operators_run", "operators_delegated", "output_digest"),
     *("error_rel_l2", "error_max_abs", "error_cosine", "top1_agreement"),
+    *("labelled_top1", "reference_top1", "labelled_examples", "encoded_bytes"),
     *(f"speedup_{of}{end}" for of in ("threads", "float32") for end in ("", "_low", "_high")),
 ]
 
@@ -161,6 +162,17 @@ def test_eighty_columns_hold_a_line_for_each_cell(opened: Opened) -> None:
     assert [line.split() for line in wide.splitlines() if line.startswith(QUANTIZATIONS)] == [
         line.split() for line in lines if line.startswith(QUANTIZATIONS)
     ]
+
+
+def test_accuracy_has_a_column_where_there_were_labels(opened: Opened) -> None:
+    labelled = an_artifact(labelled_top1=0.9132, labelled_examples=2500, reference_top1=0.92)
+    results = opened(replace(a_wide_run(), artifacts=(labelled,)))
+    assert "top-1: labelled test examples" in " ".join(printed(results).split())
+    rows = [line for line in printed(results).splitlines() if line.startswith(QUANTIZATIONS)]
+    assert all(" 91.32 " in row and cell_len(row) <= 80 for row in rows)
+    assert "top-1 %" in to_markdown(results)
+    assert to_json(results)[0]["labelled_examples"] == 2500
+    assert "top-1" not in printed(opened(a_wide_run()))
 
 
 def test_the_table_reads(opened: Opened) -> None:

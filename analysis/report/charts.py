@@ -39,7 +39,7 @@ VARIABLES: dict[str, tuple[str, float]] = {
     "artifact_bytes": ("file, MiB", MEBI),
     "artifact_compressed_bytes": ("file under gzip, MiB", MEBI),
     "peak_rss_bytes": ("peak memory, MiB", MEBI),
-    "accuracy": ("accuracy", 1),
+    "labelled_top1": ("top-1 on labelled examples", 1),
     "top1_agreement": ("top-1 agreement with the float model", 1),
     "error_rel_l2": ("relative error against the float model", 1),
     "core_seconds_per_million": ("core-seconds per million inferences", 1),

@@ -7,11 +7,17 @@ from typing import Any
 import xarray as xr
 
 from analysis.planes import PLANE
-from analysis.table import HEADINGS, digits, numbers, to_json
+from analysis.table import HEADINGS, digits, headings, numbers, to_json
 
-SORTED_BY = (
-    *("latency_ms", "half_width", "throughput_per_s", "speedup_threads", "speedup_float32"),
-    *("artifact_bytes", "peak_rss_bytes"),
+SORTED_BY = dict(
+    zip(
+        HEADINGS,
+        (
+            *("latency_ms", "half_width", "throughput_per_s", "speedup_threads", "speedup_float32"),
+            *("artifact_bytes", "peak_rss_bytes", "labelled_top1"),
+        ),
+        strict=True,
+    )
 )
 """Of each heading the number behind the text."""
 
@@ -27,17 +33,19 @@ class Entry:
 
 def columns(results: xr.Dataset) -> list[str]:
     """Return the headings."""
-    others = (heading.replace("\n", " ") for heading in HEADINGS[1:])
+    others = (heading.replace("\n", " ") for heading in headings(to_json(results))[1:])
     # One unit throughout, for whoever filters by a number.
     return [*_telling(results), "latency ms", *others, "trials", "verdict"]
 
 
 def rows(results: xr.Dataset) -> Iterator[list[Entry]]:
     """Yield the entries of each cell."""
-    axes = _telling(results)
-    for record in to_json(results):
+    axes, records = _telling(results), to_json(results)
+    shown = headings(records)
+    for record in records:
         milliseconds = record["median_ns"] and record["median_ns"] / 1e6
-        texts = [digits(milliseconds) if milliseconds else record["status"], *numbers(record)[1:]]
+        latency, *others = numbers(record, shown)
+        texts = [digits(milliseconds) if milliseconds else latency, *others]
         interval = [record[name] for name in ("median_ns", "ci_low_ns", "ci_high_ns")]
         width = None if None in interval else (interval[2] - interval[1]) / interval[0]
         behind = {**record, "half_width": width, "latency_ms": milliseconds}
@@ -47,7 +55,7 @@ def rows(results: xr.Dataset) -> Iterator[list[Entry]]:
             *(
                 # What is not known comes last.
                 Entry(text, float("1e300") if behind.get(name) is None else behind[name])
-                for text, name in zip(texts, SORTED_BY, strict=True)
+                for text, name in zip(texts, map(SORTED_BY.__getitem__, shown), strict=True)
             ),
             Entry(str(record["trials"]), record["trials"]),
             Entry(verdict, verdict, number=False),

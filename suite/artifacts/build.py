@@ -150,7 +150,7 @@ class _Work:
             self._end("failed", request, BuildFailure(reason), time.monotonic() - begin)
         elif ending == "no room":
             raise UserError(
-                f"There is no room on the disk to build {request.model} {request.quantization}.",
+                f"There is no room on the disk to build {request.name}.",
                 f"Make some for the store {str(self.store.root)!r} and for temporary files, or "
                 "give another folder with --store.",
             )
@@ -165,7 +165,7 @@ class _Work:
             "folder": str(folder),
             "base": str(base.path) if base else "",
         }
-        log = self.logs / f"{request.model}-{request.quantization}.log"
+        log = self.logs / f"{request.name.replace(' ', '-')}.log"
         with log.open("wb") as stderr:
             process = self._start(stderr.fileno())
             try:
@@ -201,7 +201,7 @@ class _Work:
         if returncode < 0:
             name = signal.Signals(-returncode).name
             how = f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-        what = f"{request.model} cannot be made {request.quantization}"
+        what = f"{request.model} cannot be made {request.form}"
         return "unfit", f"{what}: the builder {how}; see {log}."
 
     def _stop(self) -> None:

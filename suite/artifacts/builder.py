@@ -7,6 +7,7 @@ description in a folder, and says on standard output how it ended.
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -27,19 +28,20 @@ from suite.artifacts.check import (
     agreement,
     check_operators,
     check_outputs,
+    top1,
 )
 from suite.artifacts.recipes import IntegerType, convert, requantize
 from suite.artifacts.request import ArtifactRequest
-from suite.artifacts.store import MODEL, describe
+from suite.artifacts.store import MODEL, ArtifactStore, describe
 from suite.canonical import canonical_json
 from suite.errors import UserError
-from suite.models.examples import Example, InputSpec, given_examples, seeded_examples
+from suite.models.examples import Example, Examples, InputSpec, examples_for
 from suite.models.tflite_file import read_tflite
+from suite.optimizations.names import NONE
 from suite.process import die_with_parent
 from suite.quantizations import CALIBRATED
 from suite.results.rows import ArtifactRow
 
-CHECK_EXAMPLES = 4
 COMPRESSION_LEVEL = 6
 
 Ending = Literal["built", "unfit", "mistake", "no room"]
@@ -67,7 +69,7 @@ def attempt(request: ArtifactRequest, folder: Path, base: Path | None) -> tuple[
     except UserError as error:
         return "mistake", str(error)
     except UnfitError as error:
-        return "unfit", f"{request.model} as {request.quantization}: {error}."
+        return "unfit", f"{request.name}: {error}."
     except ModuleNotFoundError as error:
         return "mistake", (
             f"Building artifacts needs the package {error.name!r}.\n"
@@ -76,7 +78,7 @@ def attempt(request: ArtifactRequest, folder: Path, base: Path | None) -> tuple[
     except Exception as error:
         if _out_of_room(error):
             return "no room", str(error)
-        return "unfit", f"{request.model} cannot be made {request.quantization}: {_said(error)}."
+        return "unfit", f"{request.model} cannot be made {request.form}: {_said(error)}."
     return "built", ""
 
 
@@ -118,9 +120,11 @@ def build(request: ArtifactRequest, folder: Path, base: Path | None) -> None:
     file = read_tflite(path)
     check_operators(file)
     runner = Runner(path)
-    outputs = [runner.run(example) for example in reference.examples]
+    examples = reference.examples
+    outputs = [runner.run(example) for example in examples.check]
     check_outputs(outputs)
     found = agreement(outputs, reference.outputs) if reference.outputs else Agreement()
+    labels = examples.labels
     row = ArtifactRow(
         artifact_key=request.key,
         artifact_sha256=_sha256(path),
@@ -137,6 +141,12 @@ def build(request: ArtifactRequest, folder: Path, base: Path | None) -> None:
         error_cosine=found.cosine,
         top1_agreement=found.top1,
         reference=reference.name,
+        labelled_top1=math.nan if labels is None else top1(outputs, labels),
+        reference_top1=(
+            math.nan if labels is None or not reference.outputs else top1(reference.outputs, labels)
+        ),
+        labelled_examples=0 if labels is None else len(labels),
+        encoded_bytes=reference.encoded_bytes,
     )
     describe(folder, row, runner.latency_ns())
 
@@ -146,27 +156,38 @@ class Reference:
     """What an artifact's outputs are held against."""
 
     name: str
-    examples: list[Example]
+    examples: Examples
     outputs: list[Outputs]
-    """Of each example; empty where there is nothing to compare with."""
+    """Of each example to check; empty where there is nothing to compare with."""
+    encoded_bytes: int = 0
 
 
 def _from_model(request: ArtifactRequest, base: Path | None, path: Path) -> Reference:
     """Convert a model, or quantize the float .tflite that was made of it before."""
-    from suite.models.load import load_model
+    from suite.models.load import from_keras, load_saved_model
 
-    model = load_model(request.model, request.spec, request.source)
+    name, spec, batch, encoded_bytes = request.model, request.spec, request.batch, 0
+    if request.source.kind == "saved-model":
+        model = made = load_saved_model(name, spec, request.source, batch)
+    else:
+        from suite.artifacts.made import Maker
+
+        maker = Maker(request, ArtifactStore(path.parent.parent), path.parent)
+        source = maker.source_model()
+        model = made = from_keras(name, spec, source, request.resolution, batch)
+        if request.optimization != NONE:
+            optimized, encoded_bytes = maker.optimized_model()
+            made = from_keras(name, spec, optimized, request.resolution, batch)
     examples = _examples(request, model.inputs)
     io = request.spec.io
     if base:
-        path.write_bytes(requantize(request.quantization, base, examples, io))
+        path.write_bytes(requantize(request.quantization, base, examples.calibration, io))
     else:
-        path.write_bytes(_converted(request.quantization, model, examples, io))
+        path.write_bytes(_converted(request.quantization, made, examples.calibration, io))
     outputs = [
-        [value.astype(np.float64) for value in model.run(example)]
-        for example in examples[:CHECK_EXAMPLES]
+        [value.astype(np.float64) for value in model.run(example)] for example in examples.check
     ]
-    return Reference(f"{request.spec.source} in TensorFlow", examples[:CHECK_EXAMPLES], outputs)
+    return Reference(f"{request.spec.source} in TensorFlow", examples, outputs, encoded_bytes)
 
 
 def _converted(
@@ -185,13 +206,13 @@ def _from_file(request: ArtifactRequest, base: Path | None, path: Path) -> Refer
     """Take a ready .tflite as it is, or quantize it."""
     if base is None:
         shutil.copyfile(request.source.path or "", path)
-        examples = _examples(request, _inputs(request, Runner(path)))
-        return Reference("", examples[:CHECK_EXAMPLES], [])
+        return Reference("", _examples(request, _inputs(request, Runner(path))), [])
     runner = Runner(base)
     examples = _examples(request, _inputs(request, runner))
-    path.write_bytes(requantize(request.quantization, base, examples, request.spec.io))
-    checked = examples[:CHECK_EXAMPLES]
-    return Reference(f"{request.spec.source} as it is", checked, [runner.run(e) for e in checked])
+    data = requantize(request.quantization, base, examples.calibration, request.spec.io)
+    path.write_bytes(data)
+    outputs = [runner.run(example) for example in examples.check]
+    return Reference(f"{request.spec.source} as it is", examples, outputs)
 
 
 def _inputs(request: ArtifactRequest, runner: Runner) -> Sequence[InputSpec]:
@@ -206,13 +227,10 @@ def _inputs(request: ArtifactRequest, runner: Runner) -> Sequence[InputSpec]:
     return runner.inputs
 
 
-def _examples(request: ArtifactRequest, inputs: Sequence[InputSpec]) -> list[Example]:
-    """Return the examples that the artifact is calibrated on, the first of which check it."""
+def _examples(request: ArtifactRequest, inputs: Sequence[InputSpec]) -> Examples:
     calibrated = request.quantization in CALIBRATED
-    count = max(CHECK_EXAMPLES, request.spec.calibration_samples if calibrated else 0)
-    if request.source.data_path:
-        return given_examples(request.source.data_path, inputs, count)
-    return seeded_examples(inputs, count)
+    count = request.spec.calibration_samples if calibrated else 0
+    return examples_for(inputs, request.source.data_path, request.spec.preprocess, count)
 
 
 def _sha256(path: Path) -> str:

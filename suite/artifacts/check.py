@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from suite.errors import UserError
 from suite.models.examples import Example, InputSpec
 from suite.models.tflite_file import TfliteFile
 
@@ -155,8 +156,8 @@ def agreement(outputs: Sequence[Outputs], reference: Sequence[Outputs]) -> Agree
     """Compare outputs with the reference's, example by example.
 
     `rel_l2` is |a - r| / |r| over all numbers of all outputs, `cosine` the cosine of the angle
-    between them, `top1` the share of examples whose first output has its largest number at the
-    same place.
+    between them, `top1` the share of rows whose first output has its largest number at the same
+    place.
     """
     a, r = (np.concatenate([v.ravel() for e in group for v in e]) for group in (outputs, reference))
     if a.shape != r.shape:
@@ -167,12 +168,31 @@ def agreement(outputs: Sequence[Outputs], reference: Sequence[Outputs]) -> Agree
         rel_l2=difference / norms[1] if norms[1] else (0.0 if difference == 0 else math.inf),
         max_abs=float(np.abs(a - r).max(initial=0.0)),
         cosine=float(a @ r) / (norms[0] * norms[1]) if all(norms) else math.nan,
-        top1=float(
-            np.mean(
-                [x[0].argmax() == y[0].argmax() for x, y in zip(outputs, reference, strict=True)]
-            )
-        ),
+        top1=float(np.mean(classes(outputs) == classes(reference))),
     )
+
+
+def classes(outputs: Sequence[Outputs]) -> npt.NDArray[np.intp]:
+    """Return for each row of each batch the place of the largest number in the first output."""
+    return np.concatenate([value.reshape(len(value), -1).argmax(1) for value, *_ in outputs])
+
+
+def top1(outputs: Sequence[Outputs], labels: npt.NDArray[np.int64]) -> float:
+    """Return the share of rows whose class is its label.
+
+    Raises
+    ------
+    UserError
+        If there is a label that no output stands for.
+    """
+    count = outputs[0][0][0].size
+    if labels.max() >= count:
+        raise UserError(
+            f"The labels go up to {labels.max()}; the model has {count} outputs, which stand for "
+            f"the labels 0 to {count - 1}.",
+            "Give the labels that the model was trained with.",
+        )
+    return float(np.mean(classes(outputs) == labels))
 
 
 def _one_line(error: Exception) -> str:

@@ -59,7 +59,7 @@ class ArtifactStore:
 
     def find(self, key: str) -> Artifact | None:
         """Return the artifact of `key`, if it is there, and whole."""
-        folder = self._folder(key)
+        folder = self.folder(key)
         if not (folder / MODEL).exists():  # a cache may be cleaned file by file
             return None
         try:
@@ -70,7 +70,12 @@ class ArtifactStore:
         return Artifact(folder / MODEL, row, rough_latency_ns=said["rough_latency_ns"])
 
     @contextmanager
-    def building(self, key: str, give_up: Callable[[], bool] = lambda: False) -> Iterator[Path]:
+    def building(
+        self,
+        key: str,
+        give_up: Callable[[], bool] = lambda: False,
+        scratch: Path | None = None,
+    ) -> Iterator[Path]:
         """Give an empty folder to build `key` in; what is in it when the block ends is kept.
 
         The block runs in one process at a time: whoever comes second should look with `find`
@@ -80,6 +85,8 @@ class ArtifactStore:
         ----------
         give_up
             Asked while another process builds the same: whether to wait no longer.
+        scratch
+            Where that folder is to be until then, on the same file system.
 
         Raises
         ------
@@ -97,7 +104,7 @@ class ArtifactStore:
                 f"The artifact store {str(self.root)!r} cannot be written to: {error.strerror}.",
                 "Give another folder with --store, or in $LITESWEEP_STORE.",
             ) from error
-        scratch = self.root / f".building-{key}"
+        scratch = scratch or self.root / f".building-{key}"
         try:
             _wait_for(lock, give_up)
             shutil.rmtree(scratch, ignore_errors=True)  # of a builder that was killed
@@ -113,7 +120,7 @@ class ArtifactStore:
             return
         for path in scratch.iterdir():
             sync(path)
-        folder = self._folder(key)
+        folder = self.folder(key)
         folder.parent.mkdir(exist_ok=True)
         if self.find(key):
             return
@@ -121,7 +128,8 @@ class ArtifactStore:
         scratch.rename(folder)
         sync(folder.parent)
 
-    def _folder(self, key: str) -> Path:
+    def folder(self, key: str) -> Path:
+        """Return where `key` is kept, whether it is there or not."""
         return self.root / key[:2] / key
 
 

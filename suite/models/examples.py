@@ -1,18 +1,21 @@
 """Examples to put through a model: given in a file, or seeded noise."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
+from suite.data.labelled import Array, LabelledData, Part, read_arrays, read_labelled
+from suite.data.prepare import prepare
 from suite.errors import UserError
+from suite.models.spec import Preprocess
 
 SEED = 0
+CHECK_EXAMPLES = 4
+"""What an artifact is checked on where there is no test part."""
 
 Example = list[npt.NDArray[np.generic]]
 """One value of each input, in the model's order."""
@@ -25,6 +28,120 @@ class InputSpec:
     name: str
     shape: tuple[int, ...]
     dtype: str
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What goes through a model while its artifact is made."""
+
+    calibration: Sequence[Example]
+    check: Sequence[Example]
+    """What the artifact and its reference are compared on."""
+    labels: npt.NDArray[np.int64] | None = None
+    """Of `check`, end to end: the class of each row of each batch."""
+
+
+def examples_for(
+    inputs: Sequence[InputSpec], path: Path | None, how: Preprocess | None, calibration: int
+) -> Examples:
+    """Return the examples for a model.
+
+    Parameters
+    ----------
+    path
+        Data as `suite.data.labelled.read_labelled` takes them, or an .npy or .npz of inputs; None
+        for seeded noise.
+    calibration
+        Examples to calibrate on; fewer where the data have fewer.
+
+    Raises
+    ------
+    UserError
+        If the data cannot be read or do not fit the model's inputs.
+    """
+    if path is None:
+        examples = seeded_examples(inputs, max(calibration, CHECK_EXAMPLES))
+    elif (data := read_labelled(path)) is None:
+        examples = given_examples(path, inputs, max(calibration, CHECK_EXAMPLES), how)
+    else:
+        return _labelled(data, inputs, how, calibration)
+    return Examples(examples[:calibration] or examples, examples[:CHECK_EXAMPLES])
+
+
+def _labelled(
+    data: LabelledData, inputs: Sequence[InputSpec], how: Preprocess | None, calibration: int
+) -> Examples:
+    train = Prepared(data.train, sole(inputs), how)
+    test = Prepared(data.test, sole(inputs), how)
+    labels = data.test.labels
+    rows = len(test) * test.batch
+    return Examples(train[:calibration], test, None if labels is None else labels[:rows])
+
+
+def sole(inputs: Sequence[InputSpec]) -> InputSpec:
+    """Return a model's only input.
+
+    Raises
+    ------
+    UserError
+        If it has several: labelled data are for one.
+    """
+    if len(inputs) > 1:
+        names = ", ".join(spec.name for spec in inputs)
+        raise UserError(
+            f"Labelled data are for models of one input; this one has {len(inputs)} ({names}).",
+            "Give its inputs without labels: an .npz with an array for each.",
+        )
+    return inputs[0]
+
+
+class Prepared(Sequence[Example]):
+    """Part of labelled data, prepared batch by batch when it is asked for: it may be large."""
+
+    def __init__(self, part: Part, spec: InputSpec, how: Preprocess | None) -> None:
+        self.part, self.spec, self.how = part, spec, how
+        self.batch, *self._shape = spec.shape or (1,)
+        if len(self) == 0:
+            raise UserError(
+                f"The data have {len(part.examples)} examples in a part; a batch is {self.batch}.",
+                "Give more of them.",
+            )
+
+    def __len__(self) -> int:
+        return len(self.part.examples) // self.batch
+
+    @overload
+    def __getitem__(self, place: int) -> Example: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Example]: ...
+
+    def __getitem__(self, place: int | slice) -> Example | list[Example]:
+        if isinstance(place, slice):
+            return [self[n] for n in range(*place.indices(len(self)))]
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        rows = range(place * self.batch, (place + 1) * self.batch)
+        values = [prepare(self.part.examples[n], self._shape, self.how) for n in rows]
+        return [_typed(np.stack(values), self.spec, self.how)]
+
+
+def _typed(values: Array, spec: InputSpec, how: Preprocess | None) -> Array:
+    """Return `values` in the type of the input.
+
+    What is not finite is refused: the converter crashes on infinite ranges.
+    """
+    # What was prepared for an integer input stands for real numbers: it is quantized like them.
+    dtype = spec.dtype if how is None or "float" in spec.dtype else "float32"
+    with np.errstate(all="ignore"):
+        cast: Array = values.astype(dtype)
+    if not (np.isfinite(values).all() and np.isfinite(cast).all()):
+        raise UserError(
+            f"The data for the model's input {spec.name!r} have NaN or infinity, or what is that "
+            f"as {dtype}.",
+            "Leave those examples out.",
+        )
+    return cast
 
 
 def seeded_examples(inputs: Sequence[InputSpec], count: int) -> list[Example]:
@@ -43,7 +160,9 @@ def seeded_examples(inputs: Sequence[InputSpec], count: int) -> list[Example]:
     return [[draw(spec) for spec in inputs] for _ in range(count)]
 
 
-def given_examples(path: Path, inputs: Sequence[InputSpec], count: int) -> list[Example]:
+def given_examples(
+    path: Path, inputs: Sequence[InputSpec], count: int, how: Preprocess | None = None
+) -> list[Example]:
     """Return up to `count` examples from an .npy or .npz file.
 
     An .npz has an array for each input, by its name or, if no name fits, in order; the first
@@ -55,7 +174,7 @@ def given_examples(path: Path, inputs: Sequence[InputSpec], count: int) -> list[
         If the file cannot be read or its arrays do not fit the model's inputs.
     """
     arrays = _arrays(path, inputs)
-    parts: list[npt.NDArray[Any]] = []
+    parts = []
     for spec, array in zip(inputs, arrays, strict=True):
         if array.dtype.kind not in "fiub":
             raise UserError(
@@ -63,52 +182,25 @@ def given_examples(path: Path, inputs: Sequence[InputSpec], count: int) -> list[
                 "Save numeric arrays with numpy.save or numpy.savez.",
             )
         batch, *shape = spec.shape or (1,)
-        if list(array.shape[1:]) != shape or len(array) < batch:
+        if (how is None and list(array.shape[1:]) != shape) or not array.ndim or len(array) < batch:
             raise UserError(
                 f"The data in {str(path)!r} are of shape {array.shape}; the model's input "
                 f"{spec.name!r} needs (examples, {', '.join(map(str, shape))}).",
                 "Save them so, or set input_shape.",
             )
-        whole = array[: len(array) // batch * batch]
-        parts.append(_as_type(path, whole.reshape(-1, *spec.shape), spec))
+        parts.append(Prepared(Part(array, None), spec, how))
     if len({len(part) for part in parts}) > 1:
         raise UserError(
             f"The arrays in {str(path)!r} have different numbers of examples: "
             f"{', '.join(str(len(part)) for part in parts)}.",
             "The first dimension of each is the example.",
         )
-    return [list(example) for example in islice(zip(*parts, strict=True), count)]
+    taken = zip(*(part[:count] for part in parts), strict=True)
+    return [[value for example in row for value in example] for row in taken]
 
 
-def _as_type(path: Path, array: npt.NDArray[Any], spec: InputSpec) -> npt.NDArray[Any]:
-    """Return `array` in the type of the input.
-
-    What is not finite is refused: the converter crashes on infinite ranges.
-    """
-    with np.errstate(all="ignore"):
-        cast: npt.NDArray[Any] = array.astype(spec.dtype)
-    if not (np.isfinite(array).all() and np.isfinite(cast).all()):
-        raise UserError(
-            f"The data in {str(path)!r} have NaN or infinity, or what is that as {spec.dtype}, "
-            f"for the model's input {spec.name!r}.",
-            "Leave those examples out.",
-        )
-    return cast
-
-
-def _arrays(path: Path, inputs: Sequence[InputSpec]) -> list[npt.NDArray[np.generic]]:
-    try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                found = {"": loaded}
-            else:
-                found = {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"The data in {str(path)!r} cannot be read: {error}.",
-            "Save numeric arrays with numpy.save or numpy.savez.",
-        ) from error
+def _arrays(path: Path, inputs: Sequence[InputSpec]) -> list[Array]:
+    found = read_arrays(path)
     names = [spec.name for spec in inputs]
     if set(names) <= found.keys():
         return [found[name] for name in names]

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from suite.artifacts.check import UnfitError
 from suite.errors import UserError
+from suite.models import mnist_cnn
 from suite.models.applications import INPUT_SIDE
 from suite.models.examples import Example, InputSpec
 from suite.models.source import APPLICATION, Source
-from suite.sweep import ModelSpec
+from suite.models.spec import ModelSpec
 
 SILENCE_S = 60.0
 """A download that says nothing for so long has failed."""
@@ -40,35 +42,38 @@ class LoadedModel:
         return [outputs[name].numpy() for name in sorted(outputs)]
 
 
-def load_model(name: str, spec: ModelSpec, source: Source) -> LoadedModel:
-    """Load a model from anything but a .tflite file.
+def load_keras(name: str, spec: ModelSpec, source: Source) -> Any:
+    """Load a Keras model; an example is not trained yet.
 
     Raises
     ------
     UserError
-        If the source cannot be used, whatever is to be made of it.
+        If it cannot be loaded.
     """
-    load = _saved_model if source.kind == "saved-model" else _keras
-    model = load(name, spec, source)
-    if texts := [repr(value.name) for value in model.inputs if value.dtype == "string"]:
-        raise UserError(
-            f"The model {name!r} takes text, in {', '.join(texts)}, and only numbers can be made "
-            "up for it.",
-            "Save the part of it that takes numbers.",
-        )
-    return model
-
-
-def _keras(name: str, spec: ModelSpec, source: Source) -> LoadedModel:
     try:
-        model = _application(spec, source) if source.kind == "keras-application" else _file(source)
+        if source.kind == "example":
+            return mnist_cnn.make(_seed(spec))
+        return _application(spec, source) if source.kind == "keras-application" else _file(source)
     except Exception as error:
         weights = f", weights {spec.weights}" if spec.weights else ""
         raise UserError(
             f"The model {name!r} ({spec.source}{weights}) cannot be loaded: {first_line(error)}.",
             _APPLICATION_HINT if source.kind == "keras-application" else _FILE_HINT,
         ) from error
-    return _from_keras(name, spec, model)
+
+
+def _check_numbers(name: str, inputs: Sequence[InputSpec]) -> None:
+    if texts := [repr(value.name) for value in inputs if value.dtype == "string"]:
+        raise UserError(
+            f"The model {name!r} takes text, in {', '.join(texts)}, and only numbers can be made "
+            "up for it.",
+            "Save the part of it that takes numbers.",
+        )
+
+
+def _seed(spec: ModelSpec) -> int:
+    weights = str(spec.weights)
+    return int(weights.removeprefix("seed:")) if weights.startswith("seed:") else 0
 
 
 _APPLICATION_HINT = (
@@ -98,7 +103,7 @@ def _application(spec: ModelSpec, source: Source) -> Any:
         weights = "imagenet"
         socket.setdefaulttimeout(SILENCE_S)  # Keras itself would wait for an answer for ever
     else:
-        tf.keras.utils.set_random_seed(int(str(spec.weights).removeprefix("seed:")))
+        tf.keras.utils.set_random_seed(_seed(spec))
     make = getattr(tf.keras.applications, application)
     # Given even where it is the default: without it MobileNetV3 leaves the image's size open.
     return make(weights=weights, input_shape=spec.input_shape or (side, side, 3))
@@ -108,7 +113,28 @@ def _file(source: Source) -> Any:
     return tf.keras.models.load_model(str(source.path), compile=False)
 
 
-def _from_keras(name: str, spec: ModelSpec, model: Any) -> LoadedModel:
+def from_keras(
+    name: str, spec: ModelSpec, model: Any, side: int = 0, batch: int = 1
+) -> LoadedModel:
+    """Return a Keras model as one function of its inputs.
+
+    Parameters
+    ----------
+    side
+        Of its images in pixels; 0 for what it was made for.
+    batch
+        Rows of its inputs.
+
+    Raises
+    ------
+    UserError
+        If it leaves open what shape its inputs have, or has another than the one that is asked for.
+    UnfitError
+        If it cannot take images of that side, or that batch.
+    """
+    if side:
+        model = _resized(model, side)
+        spec = spec.model_copy(update={"input_shape": None})
     tensors = getattr(model, "inputs", None)
     if not tensors:
         if spec.input_shape is None:
@@ -117,16 +143,20 @@ def _from_keras(name: str, spec: ModelSpec, model: Any) -> LoadedModel:
                 f"Set input_shape under [models.{name}].",
             )
         model(tf.zeros((1, *spec.input_shape)))
-        inputs = [InputSpec("input", (1, *spec.input_shape), "float32")]
-        return _traced(lambda value: model(value, training=False), inputs, model, None)
+        inputs = [InputSpec("input", (batch, *spec.input_shape), "float32")]
+        return _traced(
+            lambda value: model(value, training=False), inputs, model, _batch(None, batch)
+        )
+    rows = _batch(tensors[0].shape[0], batch)
     inputs = [
         InputSpec(
             tensor.name,
-            (tensor.shape[0] or 1, *_closed(name, spec, tensor.shape[1:], len(tensors))),
+            (rows or 1, *_closed(name, spec, tensor.shape[1:], len(tensors))),
             tf.as_dtype(tensor.dtype).name,
         )
         for tensor in tensors
     ]
+    _check_numbers(name, inputs)
 
     # A single tensor, a list or a dictionary, as the model was made. A Sequential takes one tensor,
     # and has no `input` before it was called.
@@ -137,7 +167,32 @@ def _from_keras(name: str, spec: ModelSpec, model: Any) -> LoadedModel:
 
     # Random layers keep a seed, which the graph refers to though inference does not draw.
     seeds = [variable.value for variable in model.variables]
-    return _traced(call, inputs, [model, *seeds], tensors[0].shape[0])
+    return _traced(call, inputs, [model, *seeds], rows)
+
+
+def _batch(own: int | None, wanted: int) -> int | None:
+    """Return the batch to trace a model with; None leaves it open, as the model does."""
+    if wanted == 1:
+        return own
+    if own not in (None, wanted):
+        raise UnfitError(f"its batch is fixed at {own}")
+    return wanted
+
+
+def _resized(model: Any, side: int) -> Any:
+    """Return a model with the same weights for other images."""
+    tensors = getattr(model, "inputs", None) or []
+    if len(tensors) != 1 or len(tensors[0].shape) != 4:
+        raise UnfitError(f"it takes no images, so none of {side} × {side} pixels")
+    try:
+        image = tf.keras.Input((side, side, tensors[0].shape[-1]), dtype=tensors[0].dtype)
+        resized = tf.keras.models.clone_model(model, input_tensors=image)
+        resized.set_weights(model.get_weights())
+    except Exception as error:
+        raise UnfitError(
+            f"its layers cannot take images of {side} × {side} pixels: {first_line(error)}"
+        ) from error
+    return resized
 
 
 def _traced(
@@ -204,7 +259,16 @@ def _written(shape: Sequence[int | None]) -> str:
     return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
 
 
-def _saved_model(name: str, spec: ModelSpec, source: Source) -> LoadedModel:
+def load_saved_model(name: str, spec: ModelSpec, source: Source, wanted: int = 1) -> LoadedModel:
+    """Load a SavedModel, with `wanted` rows in its inputs.
+
+    Raises
+    ------
+    UserError
+        If it cannot be used, whatever is to be made of it.
+    UnfitError
+        If it cannot take that batch.
+    """
     try:
         loaded = tf.saved_model.load(str(source.path))
     except Exception as error:
@@ -224,7 +288,7 @@ def _saved_model(name: str, spec: ModelSpec, source: Source) -> LoadedModel:
             "Save it with a signature that does.",
         )
     batches = {leaf.shape[0] for leaf in tensors}
-    batch = batches.pop() if len(batches) == 1 else 1
+    batch = _batch(batches.pop() if len(batches) == 1 else 1, wanted)
     inputs = [
         InputSpec(
             leaf.name or f"input_{number}",
@@ -233,6 +297,7 @@ def _saved_model(name: str, spec: ModelSpec, source: Source) -> LoadedModel:
         )
         for number, leaf in enumerate(tensors)
     ]
+    _check_numbers(name, inputs)
 
     def call(*values: Any) -> Any:
         waiting = iter(values)

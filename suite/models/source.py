@@ -6,15 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from suite.data.labelled import PARTS
 from suite.errors import UserError, nearest
 from suite.models.applications import INPUT_SIDE
+from suite.models.spec import TRAINED, ModelSpec
 from suite.models.tflite_file import read_tflite
-from suite.sweep import ModelSpec
 
 APPLICATION = "keras:"
+EXAMPLE = "example:"
+EXAMPLE_DATA = {"mnist": Path(__file__).parent.parent / "data" / "mnist.npz"}
 KINDS = "a .keras file, a SavedModel folder or a .tflite file"
 
-SourceKind = Literal["keras-application", "keras-file", "saved-model", "tflite"]
+EXAMPLE_MODELS = {"mnist-cnn": Path(__file__).parent / "mnist_cnn.py"}
+
+SourceKind = Literal["keras-application", "keras-file", "example", "saved-model", "tflite"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Source:
     declared: str
     """As it stands in the sweep."""
     path: Path | None
-    """Absolute; none for a Keras application."""
+    """Absolute; none for a Keras application or an example."""
     digest: str
     """Identity: the SHA-256 of the content, or the application's name."""
     own_quantization: str
@@ -46,9 +51,10 @@ def resolve_source(name: str, spec: ModelSpec, folder: Path) -> Source:
     """
     where = f"[models.{name}]"
     weights_path = None
-    if spec.weights and spec.weights != "imagenet" and not spec.weights.startswith("seed:"):
+    known = ("imagenet", TRAINED)
+    if spec.weights and spec.weights not in known and not spec.weights.startswith("seed:"):
         weights_path = _file(f"{where} weights", spec.weights, folder)
-    data_path = _file(f"{where} data", spec.data, folder) if spec.data else None
+    data_path = _data(f"{where} data", spec.data, folder) if spec.data else None
     kind, path, digest, quantization = _locate(where, spec.source, folder)
     return Source(
         kind=kind,
@@ -57,9 +63,9 @@ def resolve_source(name: str, spec: ModelSpec, folder: Path) -> Source:
         digest=digest,
         own_quantization=quantization,
         weights_path=weights_path,
-        weights_digest=_sha256(weights_path) if weights_path else "",
+        weights_digest=hash_file(weights_path) if weights_path else "",
         data_path=data_path,
-        data_digest=_sha256(data_path) if data_path else "",
+        data_digest=_content_sha256(data_path) if data_path else "",
     )
 
 
@@ -72,6 +78,13 @@ def _locate(where: str, declared: str, folder: Path) -> tuple[SourceKind, Path |
                 nearest(application, INPUT_SIDE),
             )
         return "keras-application", None, declared, "float32"
+    if declared.startswith(EXAMPLE):
+        name = declared.removeprefix(EXAMPLE)
+        if name not in EXAMPLE_MODELS:
+            raise UserError(
+                f"{where} source: there is no example {name!r}.", nearest(name, EXAMPLE_MODELS)
+            )
+        return "example", None, hash_file(EXAMPLE_MODELS[name]), "float32"
     path = _there(f"{where} source", declared, folder)
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
@@ -82,14 +95,14 @@ def _locate(where: str, declared: str, folder: Path) -> tuple[SourceKind, Path |
             )
         return "saved-model", path, _folder_sha256(path), "float32"
     if path.suffix == ".tflite":
-        return "tflite", path, _sha256(path), read_tflite(path).quantization
+        return "tflite", path, hash_file(path), read_tflite(path).quantization
     if path.suffix == ".keras":
         if not zipfile.is_zipfile(path):
             raise UserError(
                 f"{where} source: {str(path)!r} is truncated or no .keras file.",
                 "Save the model again with model.save(...).",
             )
-        return "keras-file", path, _sha256(path), "float32"
+        return "keras-file", path, hash_file(path), "float32"
     raise UserError(f"{where} source: {str(path)!r} is no model that is known.", f"Give {KINDS}.")
 
 
@@ -114,7 +127,35 @@ def _file(where: str, declared: str, folder: Path) -> Path:
     return path
 
 
-def _sha256(path: Path) -> str:
+def _data(where: str, declared: str, folder: Path) -> Path:
+    if not declared.startswith(EXAMPLE):
+        path = _there(where, declared, folder)
+        if path.is_dir() and not all((path / part).is_dir() for part in PARTS):
+            raise UserError(
+                f"{where}: {str(path)!r} is a folder, but not of labelled images.",
+                "Those lie in train/CLASS/ and test/CLASS/.",
+            )
+        return path
+    name = declared.removeprefix(EXAMPLE)
+    if name not in EXAMPLE_DATA:
+        raise UserError(
+            f"{where}: there are no example data {name!r}.", nearest(name, EXAMPLE_DATA)
+        )
+    return EXAMPLE_DATA[name]
+
+
+def _content_sha256(path: Path) -> str:
+    return _folder_sha256(path) if path.is_dir() else hash_file(path)
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -125,5 +166,5 @@ def _sha256(path: Path) -> str:
 def _folder_sha256(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{_sha256(path)}\n".encode())
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{hash_file(path)}\n".encode())
     return digest.hexdigest()

@@ -136,6 +136,18 @@ class ArtifactRow:
         float, Column("f8", "share of examples with the reference's top-1", "1")
     ]
     reference: Annotated[str, Column("str", "what the errors are against, empty for nothing")]
+    labelled_top1: Annotated[
+        float, Column("f8", "share of labelled test examples whose top-1 is the label", "1")
+    ] = float("nan")
+    reference_top1: Annotated[float, Column("f8", "the same of the float reference", "1")] = float(
+        "nan"
+    )
+    labelled_examples: Annotated[
+        int, Column("i8", "labelled test examples, 0 without labels", "1")
+    ] = 0
+    encoded_bytes: Annotated[
+        int, Column("i8", "size of the optimised weights, Huffman coded, 0 without", "byte")
+    ] = 0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""From an example as it lies in its file to what a model takes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from suite.data.labelled import Array, Raw
+from suite.errors import UserError
+from suite.models.spec import Preprocess
+
+
+def prepare(raw: Raw, shape: Sequence[int], how: Preprocess | None) -> Array:
+    """Return an example as an array of `shape`, which is the model's without its batch.
+
+    Images are resized, their channels put in order, then `(value × scale - mean) / std`, in
+    float32. Without `how`, the example is taken as it is; a channel dimension that only is not
+    written down is added.
+
+    Raises
+    ------
+    UserError
+        If it is of another shape and `how` does not resize, or is no image that can be read.
+    """
+    value = _pixels(raw, shape) if isinstance(raw, Path) else np.asarray(raw)
+    if len(shape) == 3 and shape[-1] == 1 and value.ndim == 2:
+        value = value[..., np.newaxis]
+    if how and how.resize and len(shape) == value.ndim == 3 and value.shape[:2] != shape[:2]:
+        value = _resized(value, (shape[0], shape[1]), crop=how.resize == "crop")
+    if value.shape != tuple(shape):
+        where = f" in {str(raw)!r}" if isinstance(raw, Path) else ""
+        raise UserError(
+            f"The data{where} are of shape {value.shape}; the model's input is {tuple(shape)}.",
+            'Save them so, set input_shape, or resize images: preprocess = { resize = "crop" }.',
+        )
+    if how is None:
+        return value
+    if how.channels == "bgr":
+        value = value[..., ::-1]
+    mean, std = np.array(how.mean, np.float32), np.array(how.std, np.float32)
+    try:
+        return np.asarray((value.astype(np.float32) * np.float32(how.scale) - mean) / std)
+    except ValueError:
+        raise UserError(
+            f"preprocess has {len(mean)} values in mean and {len(std)} in std; the images have "
+            f"{shape[-1]} channels.",
+            "Give one value, or one for each channel.",
+        ) from None
+
+
+def _pixels(path: Path, shape: Sequence[int]) -> Array:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    mode = "L" if len(shape) == 3 and shape[-1] == 1 else "RGB"
+    try:
+        with Image.open(path) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert(mode))
+    except (OSError, UnidentifiedImageError) as error:
+        raise UserError(f"The image {str(path)!r} cannot be read: {error}.") from error
+
+
+def _resized(value: Array, size: tuple[int, int], *, crop: bool) -> Array:
+    """Resize bilinearly, after cutting to the new proportions around the middle if `crop`."""
+    from PIL import Image
+
+    height, width = value.shape[:2]
+    box = (0.0, 0.0, float(width), float(height))
+    if crop:
+        ratio = min(height / size[0], width / size[1])
+        top, left = (height - ratio * size[0]) / 2, (width - ratio * size[1]) / 2
+        box = (left, top, width - left, height - top)
+    planes = [
+        # Plane by plane in float: any number of channels, of any type.
+        Image.fromarray(value[..., channel].astype(np.float32)).resize(
+            size[::-1], Image.Resampling.BILINEAR, box
+        )
+        for channel in range(value.shape[2])
+    ]
+    return np.stack([np.asarray(plane) for plane in planes], axis=-1)

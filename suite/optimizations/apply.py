@@ -1,0 +1,54 @@
+"""Applying a chain of optimisations to a Keras model."""
+
+from importlib import import_module
+from typing import Any
+
+from suite.models.spec import FineTune
+from suite.optimizations.fine_tune import TrainingData, fine_tune
+from suite.optimizations.names import steps
+from suite.optimizations.protocol import Held, Optimization
+
+
+def apply(chain: str, model: Any, data: TrainingData | None, how: FineTune) -> Any:
+    """Return the optimised model.
+
+    Parameters
+    ----------
+    chain
+        As `prune@0.5+cluster@16`.
+    data
+        What the model is trained on with after each step; None to apply the steps alone.
+
+    Raises
+    ------
+    UnfitError
+        If a step cannot be done to this model.
+    """
+    for optimization in _optimizations(chain):
+        model = optimization.rebuilt(model)
+        model.trainable = True
+        kernels = kernels_of(model)
+        forms = optimization.held([kernel.numpy() for kernel in kernels])
+        held: dict[int, Held] = {
+            id(kernel): form for kernel, form in zip(kernels, forms, strict=True) if form
+        }
+        if data is not None and how.epochs:
+            fine_tune(model, held, data, how)
+        for kernel, form in zip(kernels, forms, strict=True):
+            if form:
+                form.advance(1.0)
+                kernel.assign(form.kernel())
+    return model
+
+
+def kernels_of(model: Any) -> list[Any]:
+    """Return the variables of a model that its layers multiply their inputs with."""
+    return [v for v in model.trainable_variables if "kernel" in v.name and len(v.shape) > 1]
+
+
+def _optimizations(chain: str) -> list[Optimization]:
+    made: list[Optimization] = []
+    for step in steps(chain):
+        module = import_module(f"suite.optimizations.{step.name.replace('-', '_')}")
+        made += module.make(step.parameter)
+    return made
