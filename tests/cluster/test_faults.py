@@ -24,7 +24,7 @@ TRIAL = "suite.trial.worker"
 @pytest.fixture
 def running(case: Case) -> Case:
     """A run that has measured something, and has a while to go."""
-    case.sweep(trials=6)
+    case.sweep(trials=9)
     case.submit()
     case.begun()
     return case
@@ -76,7 +76,7 @@ def test_a_job_that_is_queued_again_goes_on_by_itself(running: Case, cluster: Cl
 
 
 def test_the_time_limit(case: Case, cluster: Cluster) -> None:
-    case.sweep(trials=60)
+    case.sweep(trials=200)
     case.submit()
     case.begun()
     [job_id] = [job.id for job in cluster.squeue()]
@@ -193,7 +193,7 @@ def test_an_image_with_another_release(case: Case) -> None:
 def test_without_accounting(case: Case, cluster: Cluster) -> None:
     cluster.accounting(up=False)
     try:
-        case.sweep(trials=6)
+        case.sweep(trials=9)
         case.submit()
         case.begun()
         case.do("cancel", case.run)
@@ -220,7 +220,7 @@ def test_a_controller_that_is_restarted(running: Case, cluster: Cluster) -> None
 
 def test_a_full_disk(case: Case, small_disk: Path) -> None:
     case.run = small_disk / "run"
-    case.sweep(trials=6)
+    case.sweep(trials=9)
     case.submit()
     case.begun()
     ballast = small_disk / "ballast"

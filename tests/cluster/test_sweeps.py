@@ -258,7 +258,7 @@ def test_what_slurm_would_keep_waiting_for_ever(case: Case, cluster: Cluster) ->
 
 
 def test_cancel_and_resume(case: Case) -> None:
-    case.sweep(trials=6)
+    case.sweep(trials=9)
     case.submit()
     case.begun()
     assert "cancelled 1 job" in case.do("cancel", case.run).stdout
