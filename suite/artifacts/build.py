@@ -118,8 +118,8 @@ class _Work:
         turn = {id(r): models[:n].count(r.model) for n, r in enumerate(waiting)}
         waiting.sort(key=lambda request: turn[id(request)])
         with ThreadPoolExecutor(builders_at_once(waiting)) as pool:
-            futures = [pool.submit(self._build, request) for request in waiting]
             try:
+                futures = [pool.submit(self._build, request) for request in waiting]
                 wait(futures, return_when=FIRST_EXCEPTION)
                 for future in futures:
                     if future.done():
