@@ -1,7 +1,7 @@
 """A small CNN for handwritten digits, trained where it is built.
 
-Deep and narrow, so that the rounding errors of its layers add up and the quantizations can be told
-apart by their accuracy. Imported by the process that builds an artifact and no other.
+Deep and narrow, so that the rounding errors of its layers add up: 4-bit weights cost it accuracy, 8
+bits hardly any. Imported by the process that builds an artifact and no other.
 """
 
 from typing import Any
