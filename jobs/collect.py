@@ -68,6 +68,8 @@ def slice_results(
         trials=tuple(trial for journal in journals for trial in journal.trials),
         provenance={**plan.provenance, **(provenance or {})},
         states=tuple(state for journal in journals for state in journal.states),
+        instances=tuple(row for journal in journals for row in journal.instances),
+        operators=tuple(row for journal in journals for row in journal.operators),
     )
 
 

@@ -8,12 +8,22 @@ from suite.canonical import digest
 from suite.errors import UserError
 from suite.models.spec import ModelSpec
 from suite.optimizations.names import NONE
+from suite.runtimes.names import LITERT, XNNPACK
+from suite.scenarios import SINGLE_STREAM
 from suite.sweep import Points, Sweep
 
 AXES = ("model", "quantization", "threads", "cpu_type")
 """The axes that every cell has, in the order in which the grid is walked."""
 
-LATER_AXES: Mapping[str, str | int] = {"optimization": NONE, "resolution": 0, "batch": 1}
+LATER_AXES: Mapping[str, str | int] = {
+    "optimization": NONE,
+    "resolution": 0,
+    "batch": 1,
+    "instances": 1,
+    "scenario": SINGLE_STREAM,
+    "runtime": LITERT,
+    "delegate": XNNPACK,
+}
 """Axes that came later, with where a cell is on them that says nothing else."""
 
 OwnQuantization = Callable[[str], str]
@@ -37,6 +47,16 @@ class Cell:
     resolution: int = 0
     """Side of the images in pixels; 0 for the model's own."""
     batch: int = 1
+    instances: int = 1
+    """Processes that run the model at the same time, each with its threads, on CPUs of its own."""
+    scenario: str = SINGLE_STREAM
+    runtime: str = LITERT
+    delegate: str = XNNPACK
+
+    @property
+    def cpus(self) -> int:
+        """CPUs that it takes."""
+        return self.threads * self.instances
 
     @property
     def axes(self) -> dict[str, str | int]:
@@ -49,8 +69,16 @@ class Cell:
 
     def __str__(self) -> str:
         threads = f"{self.threads} thread" + "s" * (self.threads > 1)
-        made = form(self.quantization, self.optimization, self.resolution, self.batch)
-        return f"{self.model} {made} {threads} on {self.cpu_type}"
+        run = (
+            self.model,
+            form(self.quantization, self.optimization, self.resolution, self.batch),
+            f"{self.instances} × {threads}" if self.instances > 1 else threads,
+            self.scenario * (self.scenario != SINGLE_STREAM),
+            f"by {self.runtime}" * (self.runtime != LITERT),
+            f"delegate {self.delegate}" * (self.delegate != XNNPACK),
+            f"on {self.cpu_type}",
+        )
+        return " ".join(part for part in run if part)
 
 
 def form(quantization: str, optimization: str, resolution: int, batch: int) -> str:

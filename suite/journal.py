@@ -23,15 +23,21 @@ import numpy as np
 from suite.atomic import sync
 from suite.errors import UserError
 from suite.results.normal import KINDS, normal
-from suite.results.rows import NodeRow, Ragged, StateRow, TrialRow
+from suite.results.rows import InstanceRow, NodeRow, OperatorRow, Ragged, StateRow, TrialRow
 
 MAGIC = b"\x93LSJ\r\n\x1a\x01"
 """As PNG's: no text, and broken by a transfer that takes it for text. The last byte: version."""
 
 _SIZES = struct.Struct("<8sII")
 _CRC = struct.Struct("<I")
-JournalRow = NodeRow | TrialRow | StateRow
-_KIND_NAMES: dict[type[JournalRow], str] = {NodeRow: "node", TrialRow: "trial", StateRow: "state"}
+JournalRow = NodeRow | TrialRow | StateRow | InstanceRow | OperatorRow
+_KIND_NAMES: dict[type[JournalRow], str] = {
+    NodeRow: "node",
+    TrialRow: "trial",
+    StateRow: "state",
+    InstanceRow: "instance",
+    OperatorRow: "operator",
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,9 @@ class JournalContent:
     nodes: tuple[NodeRow, ...]
     trials: tuple[TrialRow, ...]
     states: tuple[StateRow, ...]
+    instances: tuple[InstanceRow, ...]
+    """Of the trials that are there, which are recorded after them."""
+    operators: tuple[OperatorRow, ...]
     torn_bytes: int
     """Behind the last whole record: the one that was being written when the writer died."""
     damaged_bytes: int
@@ -140,11 +149,18 @@ def read_journal(path: Path) -> JournalContent:
     records = _records_of(data, path)
     rows = [row for record in records if (row := _decode(record, path))]
     end = records[-1].end if records else 0
+    trials = tuple(row for row in rows if isinstance(row, TrialRow))
+    there = {trial.trial_id for trial in trials}
+    # A fault may have cost a trial whose instances were recorded: it was then taken once more.
+    instances = {row.instance_id: row for row in rows if isinstance(row, InstanceRow)}
+    operators = {row.operator_id: row for row in rows if isinstance(row, OperatorRow)}
     return JournalContent(
         run_id=records[0].run_id if records else "",
         nodes=tuple(dict.fromkeys(row for row in rows if isinstance(row, NodeRow))),
-        trials=tuple(row for row in rows if isinstance(row, TrialRow)),
+        trials=trials,
         states=tuple(row for row in rows if isinstance(row, StateRow)),
+        instances=tuple(row for row in instances.values() if row.instance_trial_id in there),
+        operators=tuple(operators.values()),
         torn_bytes=len(data) - end,
         damaged_bytes=end - sum(record.end - record.start for record in records),
     )

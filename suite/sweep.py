@@ -23,6 +23,9 @@ from suite.frozen import Frozen
 from suite.models.spec import FineTune, ModelSpec, Preprocess
 from suite.optimizations.names import NONE, canonical
 from suite.quantizations import QUANTIZATIONS
+from suite.runtimes.names import DELEGATES, LITERT, RUNTIMES, XNNPACK
+from suite.scenarios import SINGLE_STREAM
+from suite.scenarios import canonical as scenario
 from suite.toml_errors import explain
 
 T = TypeVar("T")
@@ -41,10 +44,13 @@ def _name(value: str) -> str:
     return value
 
 
-def _quantization(value: str) -> str:
-    if value not in QUANTIZATIONS:
-        raise ValueError(f"there is no quantization {value!r}. {nearest(value, QUANTIZATIONS)}")
-    return value
+def _one_of(what: str, names: tuple[str, ...]) -> AfterValidator:
+    def known(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"there is no {what} {value!r}. {nearest(value, names)}")
+        return value
+
+    return AfterValidator(known)
 
 
 def _seconds(value: Any) -> Any:
@@ -82,11 +88,15 @@ def _as_list(value: Any) -> Any:
 
 
 Name = Annotated[str, Field(strict=True), AfterValidator(_name)]
-Quantization = Annotated[str, Field(strict=True), AfterValidator(_quantization)]
+Quantization = Annotated[str, Field(strict=True), _one_of("quantization", QUANTIZATIONS)]
 Optimization = Annotated[str, Field(strict=True, max_length=200), AfterValidator(canonical)]
 Pixels = Annotated[int, Field(strict=True, ge=1, le=16384)]
 Batch = Annotated[int, Field(strict=True, ge=1, le=65536)]
 Threads = Annotated[int, Field(strict=True, ge=1, le=4096)]
+Instances = Annotated[int, Field(strict=True, ge=1, le=4096)]
+Scenario = Annotated[str, Field(strict=True, max_length=40), AfterValidator(scenario)]
+Runtime = Annotated[str, Field(strict=True), _one_of("runtime", RUNTIMES)]
+Delegate = Annotated[str, Field(strict=True), _one_of("delegate", DELEGATES)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(strict=True, gt=0, le=365 * 86400)]
 Values = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_no_twins)]
 OneOrMore = Annotated[tuple[T, ...], BeforeValidator(_as_list), Field(min_length=1)]
@@ -104,6 +114,10 @@ class Axes(Frozen):
     resolution: Values[Pixels] = (0,)
     """Side of the images. Absent: each model's own, which 0 stands for."""
     batch: Values[Batch] = (1,)
+    instances: Values[Instances] = (1,)
+    scenario: Values[Scenario] = (SINGLE_STREAM,)
+    runtime: Values[Runtime] = (LITERT,)
+    delegate: Values[Delegate] = (XNNPACK,)
 
 
 class Points(Frozen):
@@ -116,6 +130,10 @@ class Points(Frozen):
     optimization: OneOrMore[Optimization] | None = None
     resolution: OneOrMore[Pixels] | None = None
     batch: OneOrMore[Batch] | None = None
+    instances: OneOrMore[Instances] | None = None
+    scenario: OneOrMore[Scenario] | None = None
+    runtime: OneOrMore[Runtime] | None = None
+    delegate: OneOrMore[Delegate] | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -137,6 +155,10 @@ class Measure(Frozen):
     """A trial that takes longer is killed and recorded as hanging."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
     """Of the inputs and of the order of cells in a round."""
+    oversubscribe: Annotated[bool, Field(strict=True)] = False
+    """Whether instances may have more threads in all than there are CPUs."""
+    profile: Annotated[bool, Field(strict=True)] = False
+    """Whether each cell's operators are timed too, once the last round is over."""
 
     @model_validator(mode="after")
     def _least_below_most(self) -> Self:

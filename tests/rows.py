@@ -13,7 +13,9 @@ from suite.results.rows import (
     ArtifactRow,
     CellRow,
     Column,
+    InstanceRow,
     NodeRow,
+    OperatorRow,
     Results,
     StateRow,
     TrialFlag,
@@ -61,6 +63,18 @@ def a_trial(trial_id: str = "t0", latency_ns: Any = (30, 10, 11), **values: Any)
 def a_state(state_id: str = "s0", **values: Any) -> StateRow:
     """Return a state of the node n0."""
     return a_row(StateRow, **{"state_id": state_id, "state_node_id": "n0"} | values)
+
+
+def an_instance(instance_id: str = "i0", **values: Any) -> InstanceRow:
+    """Return an instance of the trial t0000."""
+    plain = {"instance_id": instance_id, "instance_trial_id": "t0000"}
+    return a_row(InstanceRow, **plain | values)
+
+
+def an_operator(operator_id: str = "o0", **values: Any) -> OperatorRow:
+    """Return an operator of the cell c0 on the node n0."""
+    plain = {"operator_id": operator_id, "operator_cell_id": "c0", "operator_node_id": "n0"}
+    return a_row(OperatorRow, **plain | values)
 
 
 def some_trials(count: int = 3) -> tuple[TrialRow, ...]:
@@ -212,6 +226,21 @@ def results(draw: st.DrawFn) -> Results:
         states=tuple(
             draw(rows(StateRow, state_id=f"s{n}", state_node_id=st.sampled_from(nodes)))
             for n in range(draw(st.integers(0, 3)) if nodes else 0)
+        ),
+        instances=tuple(
+            draw(rows(InstanceRow, instance_id=f"i{n}", instance_trial_id=f"t{n % count}"))
+            for n in range(draw(st.integers(0, 3)) if count else 0)
+        ),
+        operators=tuple(
+            draw(
+                rows(
+                    OperatorRow,
+                    operator_id=f"o{n}",
+                    operator_cell_id=st.sampled_from(cells),
+                    operator_node_id=st.sampled_from(nodes),
+                )
+            )
+            for n in range(draw(st.integers(0, 3)) if cells and nodes else 0)
         ),
     )
 

@@ -21,7 +21,7 @@ from suite.errors import UserError
 from suite.journal import MAGIC, Journal, JournalContent, read_journal
 from suite.results.normal import normal
 from suite.results.rows import NodeRow, StateRow, TrialRow
-from tests.rows import a_node, a_state, a_trial, rows, some_trials, trials
+from tests.rows import a_node, a_state, a_trial, an_instance, an_operator, rows, some_trials, trials
 
 Row = NodeRow | TrialRow | StateRow
 
@@ -310,7 +310,22 @@ def test_what_a_later_release_adds_is_ignored(path: Path) -> None:
         framed({"run_id": "run", "kind": "node", "values": values, "more": 1})
         + framed({"run_id": "run", "kind": "weather", "values": {}})
     )
-    assert read_journal(path) == JournalContent("run", (a_node(),), (), (), 0, 0)
+    assert read_journal(path) == JournalContent("run", (a_node(),), (), (), (), (), 0, 0)
+
+
+def test_instances_stay_with_their_trial(path: Path) -> None:
+    """A fault between the two costs both; the trial is then taken once more."""
+    lost, again = an_instance(instance_median_ns=1.0), an_instance(instance_median_ns=2.0)
+    with Journal(path, "run") as journal:
+        journal.append(lost)
+    assert read_journal(path).instances == ()
+    with Journal(path, "run") as journal:
+        journal.append(again)
+        journal.append(a_trial("t0000"))
+        journal.append(an_operator())
+    content = read_journal(path)
+    assert content.instances == (again,)
+    assert content.operators == (an_operator(),)
 
 
 def test_a_row_that_lacks_a_field_is_refused(path: Path) -> None:

@@ -23,11 +23,12 @@ from suite.errors import UserError
 from suite.results import seal
 from suite.results.layout import content_digest
 from suite.results.merge import MergeConflictError, merge
-from suite.results.normal import in_order, rows_of
+from suite.results.normal import DIMENSIONS, KINDS, in_order, rows_of
 from suite.results.read import read_results
-from suite.results.rows import Results
+from suite.results.rows import Column, NodeRow, Results, TrialRow
 from suite.results.write import write_results
 from suite.verdict import reasons
+from tests.conftest import REPOSITORY
 from tests.rows import (
     a_cell,
     a_node,
@@ -224,7 +225,7 @@ def test_every_variable_is_described_and_of_a_portable_type(path: Path, shape: R
     write_results(path, shape)
     with h5py.File(path) as file:
         scales = {name for name, item in file.items() if getattr(item, "is_scale", False)}
-        assert scales == {"cell", "artifact", "node", "trial", "state", "sample"}
+        assert scales == {*DIMENSIONS, "sample"}
         variables = {name for name in file if name not in scales | {"provenance"}}
         for name in variables:
             (dimension,) = file[name].dims
@@ -303,11 +304,29 @@ def test_a_foreign_hdf5_file(path: Path) -> None:
         read_results(path)
 
 
+def test_an_earlier_schema() -> None:
+    """Written by the release whose schema was 1.1, from `some_results()`."""
+    path = REPOSITORY / "tests/golden/results-1.1.h5"
+    with h5py.File(path) as file:
+        later = {
+            name: row.__dataclass_fields__[name].default
+            for row in (NodeRow, TrialRow)
+            for name, kind in KINDS[row].items()
+            if isinstance(kind, Column) and name not in file
+        }
+    assert len(later) > 10
+    of_node = {"energy_absent": later.pop("energy_absent")}
+    written = some_results(
+        nodes=(a_node(**of_node),), trials=tuple(replace(t, **later) for t in some_trials())
+    )
+    assert identical(read_results(path), in_order(written))
+
+
 def test_another_schema(path: Path) -> None:
     write_results(path, some_results())
     with h5py.File(path, "r+") as file:
         file.attrs["schema_version"] = "2.0"
-    with pytest.raises(UserError, match=r"schema 2\.0; this release reads 1\.1"):
+    with pytest.raises(UserError, match=r"schema 2\.0; this release reads 1\.1 and 1\.2"):
         read_results(path)
 
 
@@ -412,12 +431,16 @@ def shards(draw: st.DrawFn) -> list[Results]:
     parts = []
     for _ in range(count):
         chosen = [trial for trial in whole.trials if draw(st.booleans())]
-        cells = {trial.cell_id for trial in chosen}
+        there = {trial.trial_id for trial in chosen}
+        operators = [row for row in whole.operators if draw(st.booleans())]
+        cells = {row.operator_cell_id for row in operators} | {trial.cell_id for trial in chosen}
         parts.append(
             replace(
                 whole,
                 cells=tuple(c for c in whole.cells if c.cell_id in cells or draw(st.booleans())),
                 trials=tuple(chosen),
+                instances=tuple(i for i in whole.instances if i.instance_trial_id in there),
+                operators=tuple(operators),
                 provenance={**whole.provenance, "job_id": draw(text)},
             )
         )

@@ -12,7 +12,8 @@ from suite.models.source import Source, hash_file
 from suite.models.spec import ModelSpec
 from suite.optimizations.names import NONE
 from suite.quantizations import CALIBRATED, FILE_ONLY, REQUANTIZED
-from suite.results.rows import SCHEMA_VERSION
+from suite.results.normal import KINDS
+from suite.results.rows import ArtifactRow
 
 OPTIMIZATIONS = Path(optimizations.__file__).parent
 
@@ -45,7 +46,7 @@ class ArtifactRequest:
         """Content address: a hash of all that bears on the file's bytes or on its check."""
         source, spec = self.source, self.spec
         made_of: dict[str, Any] = {
-            "schema": SCHEMA_VERSION,  # what is known of an artifact follows it
+            "known": [*KINDS[ArtifactRow]],
             "source": [source.kind, source.digest],
             "weights": source.weights_digest or spec.weights,
             "input_shape": spec.input_shape,

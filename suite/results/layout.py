@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from enum import IntFlag
 from typing import Any
 
@@ -117,12 +117,33 @@ def _bits(*flags: IntFlag) -> Attributes:
 
 
 def results_in(
-    arrays: Mapping[str, Array], axes: Sequence[str], provenance: Mapping[str, str]
+    arrays: Mapping[str, Array],
+    axes: Sequence[str],
+    provenance: Mapping[str, str],
+    *,
+    earlier: bool = False,
 ) -> Results:
-    """Read results out of the variables of a file: the inverse of `variables_of`."""
-    ids = {
-        dimension: [*_list(arrays[next(iter(KINDS[row_type]))]), ""]  # "" is at FILL_INDEX
+    """Read results out of the variables of a file: the inverse of `variables_of`.
+
+    Parameters
+    ----------
+    earlier
+        Whether the file is of an earlier schema: it may lack dimensions, and columns that have a
+        default.
+
+    Raises
+    ------
+    KeyError
+        If a variable is missing.
+    """
+    dimensions = {
+        dimension: row_type
         for dimension, row_type in DIMENSIONS.items()
+        if not earlier or _id_name(row_type) in arrays
+    }
+    ids = {
+        dimension: [*_list(arrays[_id_name(row_type)]), ""]  # "" is at FILL_INDEX
+        for dimension, row_type in dimensions.items()
     }
 
     def values(name: str, kind: Kind) -> Iterable[Any]:
@@ -140,10 +161,27 @@ def results_in(
                 return np.split(read_only(arrays[name], dtype), ends)[:-1]
 
     def rows(row_type: type[Any]) -> Iterator[Any]:
-        columns = [values(name, kind) for name, kind in KINDS[row_type].items()]
-        return (row_type(*row) for row in zip(*columns, strict=True))
+        columns = {
+            name: values(name, kind)
+            for name, kind in KINDS[row_type].items()
+            if name in arrays or not (earlier and _has_default(row_type, name))
+        }
+        names = tuple(columns)
+        return (
+            row_type(**dict(zip(names, row, strict=True)))
+            for row in zip(*columns.values(), strict=True)
+        )
 
-    return results_of({d: rows(row_type) for d, row_type in DIMENSIONS.items()}, provenance)
+    there = {d: rows(row_type) for d, row_type in dimensions.items()}
+    return results_of({d: there.get(d, ()) for d in DIMENSIONS}, provenance)
+
+
+def _id_name(row_type: type[Any]) -> str:
+    return next(iter(KINDS[row_type]))
+
+
+def _has_default(row_type: type[Any], name: str) -> bool:
+    return row_type.__dataclass_fields__[name].default is not MISSING
 
 
 def content_digest(

@@ -13,7 +13,9 @@ from suite.results.rows import (
     Column,
     Expanded,
     IndexOf,
+    InstanceRow,
     NodeRow,
+    OperatorRow,
     Ragged,
     Results,
     StateRow,
@@ -21,7 +23,7 @@ from suite.results.rows import (
 )
 
 Kind = Column | IndexOf | Expanded | Ragged
-Row = CellRow | ArtifactRow | NodeRow | TrialRow | StateRow
+Row = CellRow | ArtifactRow | NodeRow | TrialRow | StateRow | InstanceRow | OperatorRow
 AnyRow = TypeVar("AnyRow", bound=Row)
 
 DIMENSIONS: Mapping[str, type[Row]] = {
@@ -30,6 +32,8 @@ DIMENSIONS: Mapping[str, type[Row]] = {
     "node": NodeRow,
     "trial": TrialRow,
     "state": StateRow,
+    "instance": InstanceRow,
+    "operator": OperatorRow,
 }
 """`Results` holds the rows of each under its plural."""
 
@@ -76,7 +80,8 @@ def in_order(results: Results) -> Results:
     """Return the normal form of `results`, in which a file holds them.
 
     Artifacts and nodes are sorted by id, cells by their axes, trials by their cells, then by start:
-    a cell's samples lie together. States are sorted by their nodes, then by time.
+    a cell's samples lie together. States are sorted by their nodes, then by time; instances by
+    their trials; operators by their cells, nodes and places.
 
     Raises
     ------
@@ -91,6 +96,11 @@ def in_order(results: Results) -> Results:
     place = {cell.cell_id: number for number, cell in enumerate(rows["cell"])}
     rows["trial"].sort(key=lambda trial: (place.get(trial.cell_id, -1), trial.start_unix_ns))
     rows["state"].sort(key=lambda state: (state.state_node_id, state.state_unix_ns))
+    turn = {trial.trial_id: number for number, trial in enumerate(rows["trial"])}
+    rows["instance"].sort(key=lambda i: (turn.get(i.instance_trial_id, -1), i.instance_number))
+    rows["operator"].sort(
+        key=lambda o: (place.get(o.operator_cell_id, -1), o.operator_node_id, o.operator_place)
+    )
     provenance = {text(k): text(v) for k, v in sorted(results.provenance.items())}
     return results_of(rows, provenance)
 

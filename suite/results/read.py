@@ -8,7 +8,7 @@ import h5py
 
 from suite.errors import UserError
 from suite.results.layout import content_digest, results_in
-from suite.results.rows import SCHEMA_VERSION, Results
+from suite.results.rows import READABLE, SCHEMA_VERSION, Results
 from suite.results.seal import is_broken
 
 AGAIN = "Copy it again from where it was made, or collect its run again."
@@ -49,9 +49,10 @@ def _results_in(file: h5py.File, path: Path) -> Results:
             f"{str(path)!r} is an HDF5 file, but not one of litesweep's results.",
             "Give the results.h5 of a run.",
         )
-    if version != SCHEMA_VERSION:
+    if version not in READABLE:
         raise UserError(
-            f"{str(path)!r} has results of schema {version}; this release reads {SCHEMA_VERSION}.",
+            f"{str(path)!r} has results of schema {version}; this release reads "
+            f"{' and '.join(READABLE)}.",
             "Read it with the release of litesweep that wrote it.",
         )
     arrays = {
@@ -64,7 +65,7 @@ def _results_in(file: h5py.File, path: Path) -> Results:
     if content_digest(arrays, axes, provenance) != _text(file.attrs["content_digest"]):
         raise UserError(f"{str(path)!r} was altered after it was written.", AGAIN)
     try:
-        return results_in(arrays, axes, provenance)
+        return results_in(arrays, axes, provenance, earlier=version != SCHEMA_VERSION)
     except KeyError as error:  # the file is whole, so it was written without
         raise UserError(
             f"{str(path)!r} has no variable {error}: another release of litesweep wrote it.",

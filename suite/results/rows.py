@@ -12,7 +12,9 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
+READABLE = ("1.1", SCHEMA_VERSION)
+"""Versions that can be read: what an earlier one has not is at its default, or has no rows."""
 
 FILL_INDEX = -1
 """Stands for 'none' in index variables."""
@@ -177,6 +179,9 @@ class NodeRow:
     governor: Annotated[
         str, Column("str", "frequency governor, empty where the machine offers none")
     ]
+    energy_absent: Annotated[
+        str, Column("str", "why the node's energy counters were not read, empty where they were")
+    ] = ""
 
 
 @dataclass(frozen=True)
@@ -251,6 +256,59 @@ class TrialRow:
     clock_overhead_ns: Annotated[
         float, Column("f8", "median cost of one reading of the clock", "ns")
     ] = float("nan")
+    steady_rss_bytes: Annotated[
+        float, Column("f8", "resident memory of the process when the last sample was taken", "byte")
+    ] = float("nan")
+    load_rss_bytes: Annotated[
+        float, Column("f8", "of that, what opening the model and its tensors added", "byte")
+    ] = float("nan")
+    weights_rss_bytes: Annotated[
+        float, Column("f8", "of that, what is mapped from the artifact's file", "byte")
+    ] = float("nan")
+    arena_bytes: Annotated[
+        float, Column("f8", "memory that the runtime has for activations", "byte")
+    ] = float("nan")
+    window_ns: Annotated[
+        float, Column("f8", "time in which all instances were at work and steady", "ns")
+    ] = float("nan")
+    throughput_per_s: Annotated[
+        float,
+        Column("f8", "examples a second, of all instances in that time; a batch has many", "s-1"),
+    ] = float("nan")
+    offered_per_s: Annotated[
+        float, Column("f8", "rate at which a server's invocations came", "s-1")
+    ] = float("nan")
+    package_energy_j: Annotated[
+        float, Column("f8", "energy of the CPU packages over the samples after the warm-up", "J")
+    ] = float("nan")
+    dram_energy_j: Annotated[float, Column("f8", "energy of the memory over the same", "J")] = (
+        float("nan")
+    )
+    idle_package_w: Annotated[
+        float, Column("f8", "power of the CPU packages before the job, when idle", "W")
+    ] = float("nan")
+    idle_dram_w: Annotated[float, Column("f8", "power of the memory, likewise", "W")] = float("nan")
+    frequency_before_hz: Annotated[
+        float, Column("f8", "mean frequency of the pinned CPUs before the process", "Hz")
+    ] = float("nan")
+    frequency_during_hz: Annotated[
+        float, Column("f8", "median over time of the same, seen from another CPU", "Hz")
+    ] = float("nan")
+    frequency_after_hz: Annotated[
+        float, Column("f8", "mean frequency of the pinned CPUs after the process", "Hz")
+    ] = float("nan")
+    temperature_before_degc: Annotated[
+        float, Column("f8", "highest temperature of any package before the process", "degC")
+    ] = float("nan")
+    temperature_during_degc: Annotated[
+        float, Column("f8", "highest over time of the same, seen from another CPU", "degC")
+    ] = float("nan")
+    temperature_after_degc: Annotated[
+        float, Column("f8", "highest temperature of any package after the process", "degC")
+    ] = float("nan")
+    computes_in: Annotated[
+        str, Column("str", "precision that the runtime computes in, as it says itself")
+    ] = ""
     output_digest: Annotated[str, Column("str", "SHA-256 of the outputs for the seeded inputs")] = (
         ""
     )
@@ -270,6 +328,45 @@ class TrialRow:
         """Median of the samples after the warm-up, in ns; NaN if there are none."""
         kept = self.latency_ns[self.warmup_count :]
         return float(np.median(kept)) if len(kept) else float("nan")
+
+
+@dataclass(frozen=True)
+class InstanceRow:
+    """One of several processes that a trial consists of.
+
+    The trial's samples are those of its instances: first the warm-up of each in turn, then what
+    each has taken in the common window, or what it has served.
+    """
+
+    instance_id: Annotated[str, Column("str", "hash of the trial and the instance's number")]
+    instance_trial_id: Annotated[str, IndexOf("trial")]
+    instance_number: Annotated[int, Column("i4", "number of the instance in its trial, from 0")]
+    instance_cpus: Annotated[str, Column("str", "CPUs that it could run on, as a list of ranges")]
+    instance_warmup: Annotated[int, Column("i8", "samples of its warm-up", "1")]
+    instance_samples: Annotated[int, Column("i8", "samples after it", "1")]
+    instance_median_ns: Annotated[float, Column("f8", "median of these", "ns")]
+    instance_parallelism: Annotated[
+        float, Column("f8", "CPU time over wall time of the common window", "1")
+    ]
+    instance_peak_rss_bytes: Annotated[
+        int, Column("i8", "peak resident memory of the process", "byte")
+    ]
+
+
+@dataclass(frozen=True)
+class OperatorRow:
+    """What one operator of a cell's graph takes, from a pass of its own."""
+
+    operator_id: Annotated[str, Column("str", "hash of run, cell, node and place in the graph")]
+    operator_cell_id: Annotated[str, IndexOf("cell")]
+    operator_node_id: Annotated[str, IndexOf("node")]
+    operator_place: Annotated[int, Column("i4", "place in the order of execution, from 0")]
+    operator_type: Annotated[str, Column("str", "what it computes, as CONV_2D")]
+    operator_delegate: Annotated[
+        str, Column("str", "what has run it, as xnnpack; empty for the runtime's own kernels")
+    ]
+    operator_ns: Annotated[float, Column("f8", "median of its durations, profiled", "ns")]
+    operator_runs: Annotated[int, Column("i8", "invocations that were profiled", "1")]
 
 
 @dataclass(frozen=True)
@@ -322,3 +419,5 @@ class Results:
     provenance: Mapping[str, str]
     """Among them `sweep` (the TOML verbatim), `sweep_hash`, `run_id`, package versions."""
     states: tuple[StateRow, ...] = ()
+    instances: tuple[InstanceRow, ...] = ()
+    operators: tuple[OperatorRow, ...] = ()
