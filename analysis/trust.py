@@ -9,6 +9,7 @@ DISQUALIFYING = {
     "affinity_mismatch",
     "artifact_changed",
     "replicate_copied",
+    "recipe_not_applied",
 }
 """Reasons for which a number is that of something else than its cell.
 

@@ -6,7 +6,7 @@ Those on single trials are taken where they are measured, in `suite.trial.launch
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntFlag
 from functools import reduce
 from itertools import groupby
@@ -17,7 +17,15 @@ from typing import Literal
 import numpy as np
 
 from suite.intervals import LEAST_TRIALS, relative_half_width
-from suite.results.rows import LOCAL, CellFlag, CellRow, Results, TrialFlag, TrialRow
+from suite.results.rows import (
+    LOCAL,
+    ArtifactRow,
+    CellFlag,
+    CellRow,
+    Results,
+    TrialFlag,
+    TrialRow,
+)
 
 OF_NOISE = (
     TrialFlag.NO_STEADY_STATE
@@ -54,6 +62,7 @@ REASONS = {
     "single_node": "single node: says nothing of other nodes of this CPU type",
     "drifting": "drifting: latencies rose or fell over the run by more than the precision",
     "replicate_copied": "replicate copied: two trials have the same samples to the nanosecond",
+    "recipe_not_applied": "recipe not applied: the file holds what another recipe makes",
 }
 """What can stand in a verdict, in words."""
 
@@ -87,8 +96,21 @@ def judge_cells(results: Results) -> Iterator[Judgement]:
         trials.setdefault(trial.cell_id, []).append(trial)
     precision = float(results.provenance.get("precision", "inf"))
     hosts = {node.node_id: node.host for node in results.nodes}
+    not_as_asked = {artifact.artifact_key for artifact in results.artifacts if _misnamed(artifact)}
     for cell in results.cells:
-        yield judge(cell, trials.get(cell.cell_id, []), precision, hosts)
+        judgement = judge(cell, trials.get(cell.cell_id, []), precision, hosts)
+        if cell.artifact_key in not_as_asked and judgement.counted:
+            validity = judgement.validity | CellFlag.RECIPE_NOT_APPLIED
+            judgement = replace(judgement, validity=validity)
+        yield judgement
+
+
+def _misnamed(artifact: ArtifactRow) -> bool:
+    """Say whether a file holds what its recipe does not make: small tensors are left alone.
+
+    A mixture may be all that the recipe can do for a model.
+    """
+    return artifact.holds not in ("", "mixed", artifact.recipe)
 
 
 def judge_run(cells: Sequence[int]) -> int:

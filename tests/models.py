@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def make(folder: Path) -> None:
-    """Write `tiny.keras`, `tiny.tflite` and SavedModels with and without signature to `folder`."""
+    """Write `tiny` and `dense.keras`, `tiny.tflite`, SavedModels with and without signature."""
     import keras
     import tensorflow as tf
 
@@ -21,6 +21,7 @@ def make(folder: Path) -> None:
     )
     model.save(folder / "tiny.keras")
     model.export(folder / "exported", verbose=False)
+    keras.Sequential([keras.Input((16,)), keras.layers.Dense(10)]).save(folder / "dense.keras")
 
     class Traced(tf.Module):
         """Has been called, and so has a traced function, but no signature."""

@@ -25,7 +25,7 @@ from suite.results.layout import content_digest
 from suite.results.merge import MergeConflictError, merge
 from suite.results.normal import DIMENSIONS, KINDS, in_order, rows_of
 from suite.results.read import read_results
-from suite.results.rows import Column, NodeRow, Results, TrialRow
+from suite.results.rows import ArtifactRow, Column, NodeRow, Results, TrialRow
 from suite.results.write import write_results
 from suite.verdict import reasons
 from tests.conftest import REPOSITORY
@@ -310,14 +310,17 @@ def test_an_earlier_schema() -> None:
     with h5py.File(path) as file:
         later = {
             name: row.__dataclass_fields__[name].default
-            for row in (NodeRow, TrialRow)
+            for row in (ArtifactRow, NodeRow, TrialRow)
             for name, kind in KINDS[row].items()
             if isinstance(kind, Column) and name not in file
         }
     assert len(later) > 10
+    of_artifact = {"holds": later.pop("holds")}
     of_node = {"energy_absent": later.pop("energy_absent")}
     written = some_results(
-        nodes=(a_node(**of_node),), trials=tuple(replace(t, **later) for t in some_trials())
+        artifacts=(an_artifact(**of_artifact),),
+        nodes=(a_node(**of_node),),
+        trials=tuple(replace(t, **later) for t in some_trials()),
     )
     assert identical(read_results(path), in_order(written))
 

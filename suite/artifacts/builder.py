@@ -147,6 +147,7 @@ def build(request: ArtifactRequest, folder: Path, base: Path | None) -> None:
         ),
         labelled_examples=0 if labels is None else len(labels),
         encoded_bytes=reference.encoded_bytes,
+        holds=file.quantization if file.has_weights else "",
     )
     describe(folder, row, runner.latency_ns())
 

@@ -41,6 +41,11 @@ class TfliteFile:
     """A name of the quantization axis."""
 
     @property
+    def has_weights(self) -> bool:
+        """Whether any operator is of a kind that can be quantized."""
+        return not COMPUTE.isdisjoint(self.operators)
+
+    @property
     def variable_operators(self) -> tuple[str, ...]:
         """Operators that keep state outside the graph, where the converter has left weights."""
         return tuple(sorted(VARIABLE_OPERATORS & self.operators.keys()))

@@ -50,6 +50,7 @@ class CellFlag(IntFlag):
     SINGLE_NODE = 1 << 21
     DRIFTING = 1 << 22
     REPLICATE_COPIED = 1 << 23
+    RECIPE_NOT_APPLIED = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,10 @@ class ArtifactRow:
     encoded_bytes: Annotated[
         int, Column("i8", "size of the optimised weights, Huffman coded, 0 without", "byte")
     ] = 0
+    holds: Annotated[
+        str,
+        Column("str", "quantization that the file holds, empty without weights"),
+    ] = ""
 
 
 @dataclass(frozen=True)

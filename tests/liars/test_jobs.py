@@ -88,3 +88,20 @@ def test_an_artifact_that_was_only_touched(planned: RunFolder) -> None:
         found = verdict(planned)
     assert "artifact_changed" not in found
     assert "failed_trials" not in found
+
+
+@pytest.mark.tensorflow
+def test_a_recipe_that_was_not_applied(models: Path, tmp_path: Path) -> None:
+    """The converter's DEFAULT leaves tensors of under 1024 numbers in float32, and says nothing."""
+    sweep = Sweep(
+        name="lies",
+        axes=Axes(model=("dense",), quantization=("float32", "dynamic", "int8")),
+        models={"dense": ModelSpec(source=str(models / "dense.keras"))},
+        measure=Measure(min_trials=1, max_trials=1),
+    )
+    results = analysis.open_results(run(sweep, tmp_path / "run"))
+    flagged = {
+        cell["quantization"]: "recipe_not_applied" in cell["verdict"]
+        for cell in analysis.to_json(results)
+    }
+    assert flagged == {"float32": False, "dynamic": True, "int8": False}
