@@ -93,6 +93,8 @@ class Meter:
             cpus=self._cpus[: cell.threads],
             seed=self._plan.measure.seed,
             sampling_ns=sampling_ns,
+            runtime=cell.runtime,
+            delegate=cell.delegate,
         )
         trial = run_trial(name, request, self._plan.measure.trial_timeout)
         if file.is_intact():

@@ -56,6 +56,17 @@ def test_outputs_follow_from_the_seed_alone(tiny_tflite: Path) -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
+def test_without_a_delegate_litert_runs_its_own_kernels(tiny_tflite: Path) -> None:
+    request = TrialRequest(str(tiny_tflite), 1, granted_cpus()[:1], 0)
+    delegated, own = (
+        run_trial(NAME, replace(request, delegate=delegate), 60) for delegate in ("xnnpack", "none")
+    )
+    assert (delegated.computes_in, own.computes_in) == ("float32", "float32")
+    assert 0 < delegated.operators_delegated <= delegated.operators_run == own.operators_run
+    assert own.operators_delegated == 0
+    assert not TrialFlag.DELEGATE_MISSING & (delegated.validity | own.validity)
+
+
 @pytest.mark.skipif(len(granted_cpus()) < 2, reason="two threads need two CPUs")
 def test_two_threads_are_pinned_and_seen(tiny_tflite: Path) -> None:
     trial = measured(tiny_tflite, threads=2)

@@ -16,6 +16,7 @@ import numpy as np
 
 from suite.canonical import digest
 from suite.results.rows import TrialFlag, TrialRow
+from suite.runtimes.names import LITERT, XNNPACK
 from suite.topology import format_cpu_list
 from suite.trial.protocol import TrialAnswer, TrialRequest
 from suite.trial.withheld import Withheld
@@ -186,7 +187,8 @@ def judge(request: TrialRequest, answer: TrialAnswer, row: TrialRow) -> TrialFla
         flags |= TrialFlag.CLOCK_COARSE
     if not answer.output_finite:
         flags |= TrialFlag.OUTPUT_NOT_FINITE
-    if answer.operators_run and not answer.operators_delegated:
+    asked = (request.runtime, request.delegate) == (LITERT, XNNPACK)
+    if asked and answer.operators_run and not answer.operators_delegated:
         flags |= TrialFlag.DELEGATE_MISSING
     if row.throttle_count > 0:
         flags |= TrialFlag.QUOTA_THROTTLED

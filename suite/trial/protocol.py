@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from suite.runtimes.names import LITERT, XNNPACK
+
 SAMPLE_BYTES = 8
 """A sample on the pipe: an unsigned 64-bit little-endian integer, ns."""
 
@@ -22,6 +24,9 @@ class TrialRequest:
     """Samples are taken for at least this long."""
     max_samples: int = 10_000
     """Most samples of a trial, warm-up included."""
+    runtime: str = LITERT
+    delegate: str = XNNPACK
+    """What LiteRT may hand operators to."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class TrialAnswer:
     peak_rss_bytes: int
     clock_resolution_ns: float
     clock_overhead_ns: float
+    computes_in: str
     output_digest: str
     output_finite: bool
     operators_run: int

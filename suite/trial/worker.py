@@ -1,8 +1,8 @@
 """The process that is timed.
 
-It imports numpy and LiteRT and nothing else that could run a thread, hold memory or take time of
-its own, pins itself before it does, and measures one model. Started by `suite.trial.launch`, with
-a request on its standard input.
+It imports numpy and one runtime and nothing else that could run a thread, hold memory or take time
+of its own, pins itself before it does, and measures one model. Started by `suite.trial.launch`,
+with a request on its standard input.
 """
 
 import gc
@@ -16,17 +16,16 @@ from array import array
 from dataclasses import asdict, dataclass
 from itertools import count, pairwise, repeat
 from time import perf_counter_ns, process_time_ns
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from suite.process import die_with_parent
-from suite.trial.delegation import count_delegated
 from suite.trial.protocol import SAMPLE_BYTES, TrialAnswer, TrialRequest
 from suite.warmup import SLOW_NS, window_size, windows_agree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ai_edge_litert.interpreter import Interpreter
+    from suite.runtimes.protocol import Executable, Values
 
 CLOCK_READINGS = 2000
 CLOCK_RATIO = 1000
@@ -77,30 +76,30 @@ def measure(request: TrialRequest) -> "tuple[TrialAnswer, array[int]]":
     clock_resolution_ns, clock_overhead_ns = clock_quality()
 
     begin = perf_counter_ns()
-    from ai_edge_litert.interpreter import Interpreter
+    from suite.runtimes.protocol import import_runtime
 
+    runtime = import_runtime(request.runtime)
     imported = perf_counter_ns()
-    interpreter = Interpreter(model_path=request.artifact_path, num_threads=request.threads)
-    interpreter.allocate_tensors()
+    model = runtime.load(request.artifact_path, request.threads, request.delegate)
     loaded = perf_counter_ns()
 
-    fill_inputs(interpreter, request.seed)
+    fill_inputs(model, request.seed)
     gc.collect()
     gc.freeze()
     gc.disable()
-    first_invocation_ns = _timed(interpreter.invoke)
+    first_invocation_ns = _timed(model.invoke)
 
     coarsest_ns = max(clock_overhead_ns, clock_resolution_ns)
     shortest_sample_ns = min(CLOCK_RATIO * coarsest_ns, MOST_LOOPED_NS)
-    sampler = Sampler(interpreter.invoke, shortest_sample_ns, request.max_samples)
+    sampler = Sampler(model.invoke, shortest_sample_ns, request.max_samples)
     cut, steady = warm_up(sampler, request.warmup_cap_ns)
     while sampler.wants_more(cut.taken, perf_counter_ns() - cut.wall_ns, request.sampling_ns):
         sampler.take()
     end = Mark.here(sampler.taken)
 
-    output_digest, output_finite = read_outputs(interpreter)
+    output_digest, output_finite = read_outputs(model)
     peak_bytes = peak_rss_bytes()
-    operators, delegated = count_delegated(interpreter._get_ops_details())
+    operators, delegated = model.delegation()
     answer = TrialAnswer(
         import_ns=imported - begin,
         load_ns=loaded - imported,
@@ -122,6 +121,7 @@ def measure(request: TrialRequest) -> "tuple[TrialAnswer, array[int]]":
         peak_rss_bytes=peak_bytes,
         clock_resolution_ns=clock_resolution_ns,
         clock_overhead_ns=clock_overhead_ns,
+        computes_in=model.computes_in(),
         output_digest=output_digest,
         output_finite=output_finite,
         operators_run=operators,
@@ -134,7 +134,9 @@ def measure(request: TrialRequest) -> "tuple[TrialAnswer, array[int]]":
 class Sampler:
     """Takes samples, a window at a time, into memory that is there beforehand."""
 
-    def __init__(self, invoke: "Callable[[], None]", shortest_sample_ns: float, most: int) -> None:
+    def __init__(
+        self, invoke: "Callable[[], object]", shortest_sample_ns: float, most: int
+    ) -> None:
         self.invoke = invoke
         probes = [_timed(invoke), _timed(invoke)]
         while sum(probes) < PROBING_NS and len(probes) < most // 4:
@@ -231,13 +233,14 @@ def clock_quality() -> tuple[float, float]:
     return float(next((step for step in steps if step), 1)), float(steps[len(steps) // 2])
 
 
-def fill_inputs(interpreter: "Interpreter", seed: int) -> None:
+def fill_inputs(model: "Executable", seed: int) -> None:
     """Fill every input with seeded values that any model of its type can take."""
     import numpy as np
 
     generator = np.random.default_rng(seed)
-    for tensor in interpreter.get_input_details():
-        dtype, shape = np.dtype(tensor["dtype"]), tensor["shape"]
+    filled: list[Values] = []
+    for tensor in model.inputs:
+        dtype, shape = tensor.dtype, tensor.shape
         if dtype.kind == "f":
             values = generator.random(shape, dtype=np.float32).astype(dtype)
         elif dtype in (np.int8, np.uint8, np.int16):
@@ -247,17 +250,17 @@ def fill_inputs(interpreter: "Interpreter", seed: int) -> None:
             # Wider integers are indices more often than not: 0 and 1 are within any table.
             values = generator.integers(0, 2, shape).astype(dtype)
         else:
-            raise TypeError(f"input {tensor['name']!r} is of type {dtype}, which cannot be filled")
-        interpreter.set_tensor(tensor["index"], values)
+            raise TypeError(f"input {tensor.name!r} is of type {dtype}, which cannot be filled")
+        filled.append(values)
+    model.set_inputs(filled)
 
 
-def read_outputs(interpreter: "Interpreter") -> tuple[str, bool]:
+def read_outputs(model: "Executable") -> tuple[str, bool]:
     """Return the SHA-256 of all outputs, and whether every number in them is finite."""
     import numpy as np
 
     sha256, finite = hashlib.sha256(), True
-    for tensor in interpreter.get_output_details():
-        values: np.ndarray[Any, Any] = interpreter.get_tensor(tensor["index"])
+    for values in model.outputs():
         sha256.update(values.tobytes())
         if values.dtype.kind == "f":
             finite = finite and bool(np.isfinite(values).all())
@@ -296,7 +299,7 @@ def longest_wait_ns(cut: dict[str, tuple[int, int]], end: dict[str, tuple[int, i
     )
 
 
-def _timed(invoke: "Callable[[], None]") -> int:
+def _timed(invoke: "Callable[[], object]") -> int:
     begin = perf_counter_ns()
     invoke()
     return perf_counter_ns() - begin

@@ -21,12 +21,12 @@ time.perf_counter_ns = lambda: fine() // 2_000_000 * 2_000_000
 """
 
 NO_DELEGATE = """
-import functools
 from ai_edge_litert import interpreter
 plain = interpreter.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-interpreter.Interpreter = functools.partial(
-    interpreter.Interpreter, experimental_op_resolver_type=plain
-)
+real = interpreter.Interpreter
+def deaf(**asked):
+    return real(**{**asked, "experimental_op_resolver_type": plain})
+interpreter.Interpreter = deaf
 """
 
 TAKES = """

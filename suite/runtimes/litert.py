@@ -1,0 +1,73 @@
+"""LiteRT, with XNNPACK or on its own kernels."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from suite.runtimes.delegation import count_delegated
+from suite.runtimes.names import XNNPACK
+from suite.runtimes.protocol import Tensor, Values
+
+
+class LiteRt:
+    """An interpreter with its tensors allocated."""
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self.interpreter = interpreter
+        self.invoke = interpreter.invoke
+        self._inputs = interpreter.get_input_details()
+
+    @property
+    def inputs(self) -> Sequence[Tensor]:
+        """The inputs, in the order of the file."""
+        return [
+            Tensor(t["name"], np.dtype(t["dtype"]), tuple(t["shape"].tolist()))
+            for t in self._inputs
+        ]
+
+    def set_inputs(self, values: Sequence[Values]) -> None:
+        """Copy the inputs into their tensors."""
+        for tensor, value in zip(self._inputs, values, strict=True):
+            self.interpreter.set_tensor(tensor["index"], value)
+
+    def outputs(self) -> Sequence[Values]:
+        """Return copies of the output tensors."""
+        return [
+            self.interpreter.get_tensor(t["index"]) for t in self.interpreter.get_output_details()
+        ]
+
+    def delegation(self) -> tuple[int, int]:
+        """Return the operators of the graph, and how many of them a delegate took."""
+        return count_delegated(self.interpreter._get_ops_details())
+
+    def computes_in(self) -> str:
+        """Return the type that most operators write: LiteRT computes in the types of its tensors.
+
+        XNNPACK would compute float32 in float16 only if it were told to.
+        """
+        types = {
+            t["index"]: np.dtype(t["dtype"]).name for t in self.interpreter.get_tensor_details()
+        }
+        written = Counter(
+            types[int(tensor)]
+            for operator in self.interpreter._get_ops_details()
+            for tensor in operator["outputs"]
+            if int(tensor) in types
+        )
+        return written.most_common(1)[0][0] if written else ""
+
+
+def load(path: str, threads: int, delegate: str) -> LiteRt:
+    """Open a .tflite file and allocate its tensors."""
+    kernels = (
+        OpResolverType.AUTO
+        if delegate == XNNPACK
+        else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    interpreter = Interpreter(
+        model_path=path, num_threads=threads, experimental_op_resolver_type=kernels
+    )
+    interpreter.allocate_tensors()
+    return LiteRt(interpreter)
