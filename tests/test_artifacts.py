@@ -30,6 +30,7 @@ from suite.artifacts.request import ArtifactRequest
 from suite.artifacts.store import Artifact, ArtifactStore
 from suite.models.examples import InputSpec, given_examples
 from suite.models.source import EXAMPLE_DATA, resolve_source
+from suite.models.operators import Work
 from suite.models.tflite_file import TfliteFile, read_tflite
 from suite.quantizations import RECIPES
 
@@ -152,6 +153,7 @@ def test_every_recipe_gives_a_checked_artifact(workshop: Workshop, models: Path)
         assert 0 < row.artifact_compressed_bytes < row.artifact_bytes
         assert row.recipe == recipe
         assert json.loads(row.operators)["CONV_2D"] == 2
+        assert row.multiply_adds == 208384  # counted by hand in test_tflite_file.py
         assert "tiny.keras" in row.reference
         assert row.error_rel_l2 < 0.2
         assert row.error_cosine > 0.98
@@ -684,7 +686,7 @@ def test_memory_bounds_how_many_are_built_at_once(models: Path, tmp_path: Path) 
 
 def test_what_a_check_refuses() -> None:
     with pytest.raises(UnfitError, match="VAR_HANDLE"):
-        check_operators(TfliteFile({"ADD": 1, "VAR_HANDLE": 2}, "float32"))
+        check_operators(TfliteFile({"ADD": 1, "VAR_HANDLE": 2}, "float32", Work()))
     check_operators(TfliteFile({"ADD": 1}, "float32"))
     with pytest.raises(UnfitError, match="not finite"):
         check_outputs([[np.array([1.0, np.nan])]])

@@ -21,6 +21,10 @@ def test_a_float_model(tiny_tflite: Path) -> None:
     assert found.variable_operators == ()
     assert found.operators["CONV_2D"] == 2
     assert found.operators["FULLY_CONNECTED"] == 1
+    weights = (8 * 27, 16 * 72, 16 * 10)  # of the layers of `tests.models`
+    used = sum(places * count for places, count in zip((14**2, 12**2, 1), weights, strict=True))
+    assert found.work.multiply_adds == used
+    assert 4 * sum(weights) < found.work.weight_bytes <= tiny_tflite.stat().st_size
 
 
 def test_a_file_cut_anywhere_is_refused(content: bytes, tmp_path: Path) -> None:

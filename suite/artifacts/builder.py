@@ -13,7 +13,7 @@ import shutil
 import sys
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -148,6 +148,7 @@ def build(request: ArtifactRequest, folder: Path, base: Path | None) -> None:
         labelled_examples=0 if labels is None else len(labels),
         encoded_bytes=reference.encoded_bytes,
         holds=file.quantization if file.has_weights else "",
+        **asdict(file.work),
     )
     describe(folder, row, runner.latency_ns())
 

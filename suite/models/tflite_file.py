@@ -13,6 +13,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from suite.errors import UserError
+from suite.models.operators import Operator, Tensor, Work, work_of
 
 IDENTIFIER = b"TFL3"
 COMPUTE = {
@@ -39,6 +40,8 @@ class TfliteFile:
     """How often each operator occurs, by its name."""
     quantization: str
     """A name of the quantization axis."""
+    work: Work
+    """What an invocation has to do."""
 
     @property
     def has_weights(self) -> bool:
@@ -88,20 +91,7 @@ def describe(data: bytes) -> TfliteFile:
     graphs = [reader.graph(graph) for graph in reader.graphs()]
     reader.check_rest()
     operators = Counter(operator.name for graph in graphs for operator in graph)
-    return TfliteFile(dict(sorted(operators.items())), _quantization(graphs))
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    type: str
-    constant: bool
-
-
-@dataclass(frozen=True)
-class _Operator:
-    name: str
-    inputs: tuple[_Tensor, ...]
-    outputs: tuple[_Tensor, ...]
+    return TfliteFile(dict(sorted(operators.items())), _quantization(graphs), work_of(graphs))
 
 
 class _Reader:
@@ -111,7 +101,7 @@ class _Reader:
         self.size = len(data)
         self.model: Any = schema.Model.GetRootAs(data, 0)
         self.entries_left = self.size // LEAST_ENTRY_BYTES
-        self.constant = [
+        self.buffer_bytes = [
             self._buffer(self.model.Buffers(i)) for i in self._range(self.model.BuffersLength())
         ]
         self.names = [
@@ -125,10 +115,10 @@ class _Reader:
             raise ValueError("no graph")
         return (self.model.Subgraphs(i) for i in self._range(count))
 
-    def graph(self, graph: Any) -> list[_Operator]:
+    def graph(self, graph: Any) -> list[Operator]:
         tensors = [self._tensor(graph.Tensors(i)) for i in self._range(graph.TensorsLength())]
 
-        def at(vector: Any, length: int) -> tuple[_Tensor, ...]:
+        def at(vector: Any, length: int) -> tuple[Tensor, ...]:
             indices = [vector(i) for i in self._range(length)]
             if any(not -1 <= index < len(tensors) for index in indices):  # -1: left out
                 raise IndexError("no such tensor")
@@ -141,7 +131,7 @@ class _Reader:
         for i in self._range(graph.OperatorsLength()):
             operator = graph.Operators(i)
             operators.append(
-                _Operator(
+                Operator(
                     self.names[operator.OpcodeIndex()],
                     at(operator.Inputs, operator.InputsLength()),
                     at(operator.Outputs, operator.OutputsLength()),
@@ -159,12 +149,13 @@ class _Reader:
         for i in self._range(self.model.SignatureDefsLength()):
             self.model.SignatureDefs(i).SignatureKey()
 
-    def _buffer(self, buffer: Any) -> bool:
+    def _buffer(self, buffer: Any) -> int:
+        """Return how many bytes it holds; 0 for a tensor that is no constant."""
         self._vector(buffer, buffer.Data, buffer.DataLength())
         # Files above 2 GB keep the data of a buffer behind the model.
         if buffer.Offset() > 1 and buffer.Offset() + buffer.Size() > self.size:
             raise IndexError("a buffer ends behind the file")
-        return bool(buffer.DataLength() > 0 or buffer.Offset() > 1)
+        return int(buffer.Size() if buffer.Offset() > 1 else buffer.DataLength())
 
     def _code(self, code: Any) -> str:
         if custom := code.CustomCode():
@@ -172,7 +163,7 @@ class _Reader:
         # Older files use a byte, newer ones an integer; the larger is the one that is meant.
         return _BUILTIN[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
 
-    def _tensor(self, tensor: Any) -> _Tensor:
+    def _tensor(self, tensor: Any) -> Tensor:
         tensor.Name()
         self._vector(tensor, tensor.Shape, tensor.ShapeLength())
         self._vector(tensor, tensor.ShapeSignature, tensor.ShapeSignatureLength())
@@ -180,7 +171,9 @@ class _Reader:
             for name in ("Scale", "ZeroPoint", "Min", "Max"):
                 length = getattr(quantization, f"{name}Length")()
                 self._vector(quantization, getattr(quantization, name), length)
-        return _Tensor(_TYPE[tensor.Type()], self.constant[tensor.Buffer()])
+        held = self.buffer_bytes[tensor.Buffer()]
+        shape = tuple(tensor.Shape(i) for i in self._range(tensor.ShapeLength()))
+        return Tensor(_TYPE[tensor.Type()], held > 0, shape, tensor.Buffer(), held)
 
     def _vector(self, table: Any, element: Any, length: int) -> None:
         """Reach for the last element: it raises where the data end before it."""
@@ -204,7 +197,7 @@ _BUILTIN = _names(schema.BuiltinOperator)
 _TYPE = _names(schema.TensorType)
 
 
-def _quantization(graphs: list[list[_Operator]]) -> str:
+def _quantization(graphs: list[list[Operator]]) -> str:
     """Name how the weights are held and used, all over the model.
 
     An operator that was left in float32 does not count beside one that was not: every recipe
@@ -218,7 +211,7 @@ def _quantization(graphs: list[list[_Operator]]) -> str:
     return found.pop() if found else "float32"
 
 
-def _held(graph: list[_Operator]) -> Iterator[str]:
+def _held(graph: list[Operator]) -> Iterator[str]:
     """Yield how each operator with weights holds them."""
     unpacked = {
         id(operator.outputs[0]): operator.inputs[0].type

@@ -155,6 +155,15 @@ class ArtifactRow:
         str,
         Column("str", "quantization that the file holds, empty without weights"),
     ] = ""
+    multiply_adds: Annotated[
+        float, Column("f8", "multiplications, each with its addition, of an invocation", "1")
+    ] = float("nan")
+    weight_bytes: Annotated[
+        float, Column("f8", "constants that an invocation reads, as the file holds them", "byte")
+    ] = float("nan")
+    activation_bytes: Annotated[
+        float, Column("f8", "what operators read of one another and write, unfused", "byte")
+    ] = float("nan")
 
 
 @dataclass(frozen=True)
