@@ -29,8 +29,8 @@ from suite.artifacts.check import UnfitError, agreement, check_operators, check_
 from suite.artifacts.request import ArtifactRequest
 from suite.artifacts.store import Artifact, ArtifactStore
 from suite.models.examples import InputSpec, given_examples
-from suite.models.source import EXAMPLE_DATA, resolve_source
 from suite.models.operators import Work
+from suite.models.source import EXAMPLE_DATA, resolve_source
 from suite.models.tflite_file import TfliteFile, read_tflite
 from suite.quantizations import RECIPES
 
