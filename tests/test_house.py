@@ -42,7 +42,7 @@ def may_import(module: Path, name: str) -> bool:
         case ("analysis", *_):
             pure = ("suite.intervals", "suite.verdict", "suite.errors", "suite.lazy")
             return within(name, "suite.results", *pure) or not within(name, "suite", "jobs")
-        case ("jobs", "cli.py"):
+        case ("jobs", "cli", *_):
             return True
         case _:
             return not within(name, "analysis")

@@ -1,0 +1,108 @@
+"""`litesweep show | figures | compare | report`: what a run has found."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from jobs.cli.options import AsJson, RunPath
+
+
+def show(
+    run: RunPath,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")] = False,
+    as_json: AsJson = False,
+    parquet: Annotated[
+        Path | None, typer.Option("--parquet", metavar="FILE", help="Write Parquet, for programs.")
+    ] = None,
+) -> None:
+    """Print the table of a run: latency with its interval, throughput, speed-up, size, memory."""
+    import analysis
+
+    results = analysis.open_results(run)
+    if parquet:
+        analysis.to_parquet(results, parquet)
+    elif as_json:
+        print(json.dumps(analysis.to_json(results), indent=1))
+    elif as_csv:
+        print(analysis.to_csv(results), end="")
+    else:
+        Console().print(analysis.to_rich_table(results))
+
+
+class FigureFormat(StrEnum):
+    """Formats of figures."""
+
+    SVG = "svg"
+    PNG = "png"
+    PDF = "pdf"
+
+
+def figures(
+    run: RunPath,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to.", show_default="RUN/figures")
+    ] = None,
+    kind: Annotated[
+        list[FigureFormat], typer.Option("--format", help="Of the files; again for more than one.")
+    ] = [FigureFormat.SVG, FigureFormat.PNG],  # noqa: B006
+) -> None:
+    """Draw a run: latency, speed-up, the grid, the front, distributions, drift, nodes."""
+    import analysis
+
+    folder = out or (run if run.is_dir() else run.parent) / "figures"
+    formats = [each.value for each in kind]
+    results, quantiles = analysis.open_results(run), analysis.quantiles(run)
+    for path in analysis.write_figures(results, folder, formats, quantiles):
+        print(path)
+
+
+COMPARED = "A run, or a part of one: RUN:AXIS=VALUE[,AXIS=VALUE]"
+
+
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help=f"{COMPARED}.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same, of the candidate.")],
+    *,
+    threshold: Annotated[
+        float, typer.Option(metavar="SHARE", help="Difference that matters.", min=0)
+    ] = 0.01,
+    as_json: AsJson = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--md", help="Print Markdown, for documents.")
+    ] = False,
+) -> None:
+    """Compare B's latencies with A's: what is slower, faster, the same, and what is undecided.
+
+    Exit code 1 if B is slower anywhere by more than the threshold.
+    """
+    import analysis
+
+    compared = analysis.compare(analysis.open_slice(a), analysis.open_slice(b), threshold=threshold)
+    if as_json:
+        said = {"a": a, "b": b, "threshold": threshold, "summary": analysis.summary(compared)}
+        print(json.dumps(said | {"cells": analysis.comparison_to_json(compared)}, indent=1))
+    elif as_markdown:
+        print(f"A is `{a}`, B is `{b}`.\n\n{analysis.comparison_to_markdown(compared)}", end="")
+    else:
+        print(f"A  {a}\nB  {b}\n")
+        Console().print(analysis.comparison_to_rich_table(compared))
+    if (compared["outcome"] == "slower").any():
+        raise typer.Exit(1)
+
+
+def report(
+    run: RunPath,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to.", show_default="RUN/report.html"),
+    ] = None,
+) -> None:
+    """Write a run's report: one HTML file with answers, charts, table, verdicts and provenance."""
+    import analysis
+
+    file = out or (run if run.is_dir() else run.parent) / "report.html"
+    print(analysis.write_report(analysis.open_results(run), file))
