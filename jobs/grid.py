@@ -8,7 +8,7 @@ from suite.cells import Cell, expand
 from suite.errors import UserError
 from suite.models.source import resolve_source
 from suite.results.rows import LOCAL
-from suite.sweep import Sweep
+from suite.sweep import Measure, Sweep
 from suite.topology import format_cpu_list, granted_cpus
 
 
@@ -49,7 +49,7 @@ def lay_out(sweep: Sweep) -> Grid:
     return Grid(sweep, cells, requests)
 
 
-def check_machine(cells: tuple[Cell, ...]) -> None:
+def check_machine(grid: Grid) -> None:
     """Refuse cells that this machine cannot measure.
 
     Raises
@@ -58,16 +58,44 @@ def check_machine(cells: tuple[Cell, ...]) -> None:
         If a cell is for another CPU type, or asks for more threads than there are CPUs.
     """
     cpus = granted_cpus()
-    for cell in cells:
+    for cell in grid.cells:
         if cell.cpu_type != LOCAL:
             raise UserError(
                 f"The sweep asks for cpu_type {cell.cpu_type!r}; this machine is {LOCAL!r}.",
                 'Set cpu_type = ["local"] under [axes] to measure here; `litesweep submit`, and '
                 "`plan --site`, are for a cluster.",
             )
-        if cell.threads > len(cpus):
-            raise UserError(
-                f"The sweep asks for {cell.threads} threads, but this machine grants "
-                f"{len(cpus)} CPU{'s' * (len(cpus) > 1)} ({format_cpu_list(cpus)}).",
-                "Lower threads under [axes], or run where more CPUs are granted.",
-            )
+        grants = f"this machine grants {cpu_count(len(cpus))} ({format_cpu_list(cpus)})"
+        check_cpus(cell, len(cpus), grid.sweep.measure, grants)
+
+
+def check_cpus(cell: Cell, granted: int, measure: Measure, grants: str) -> None:
+    """Refuse a cell that asks for more CPUs than are granted.
+
+    Parameters
+    ----------
+    grants
+        Who grants how many, for the message.
+
+    Raises
+    ------
+    UserError
+        If it does, and not by instances whose sharing is asked for.
+    """
+    if cell.threads > granted:
+        raise UserError(
+            f"The sweep asks for {cell.threads} threads, but {grants}.",
+            "Lower threads under [axes], or run where more CPUs are granted.",
+        )
+    if cell.cpus > granted and not measure.oversubscribe:
+        raise UserError(
+            f"The sweep asks for {cell.instances} instances of {cell.threads} "
+            f"thread{'s' * (cell.threads > 1)}, {cell.cpus} CPUs in all, but {grants}.",
+            "Lower instances or threads under [axes], take such cells out with [[exclude]], or "
+            "have instances share CPUs with oversubscribe = true under [measure].",
+        )
+
+
+def cpu_count(count: float) -> str:
+    """Write how many CPUs."""
+    return f"{count:g} CPU{'s' * (count != 1)}"

@@ -8,10 +8,15 @@ from suite.artifacts.watched import Watched
 from suite.cells import Cell
 from suite.errors import UserError
 from suite.journal import Journal
-from suite.results.rows import TrialFlag, TrialRow
+from suite.results.rows import InstanceRow, TrialFlag, TrialRow
+from suite.scenarios import SINGLE_STREAM, parse
+from suite.topology import place_instances, read_cpus
 from suite.trial.launch import TrialName, run_trial
+from suite.trial.loads import Load, run_load_trial
 from suite.trial.protocol import TrialRequest
 from suite.watch import Watch
+
+Taken = tuple[TrialRow, tuple[InstanceRow, ...]]
 
 
 class Meter:
@@ -76,17 +81,19 @@ class Meter:
             raise InterruptedError("the process that waited for this job has ended")
         self._watch.before(number)
         name = TrialName(self._plan.run_id, cell.cell_id, self._watch.node_id, number, order)
-        trial = self._run(name, cell, sampling_ns)
+        trial, instances = self._run(name, cell, sampling_ns)
         trial = replace(trial, validity=trial.validity | self._flags)
+        for instance in instances:  # without their trial they count for nothing
+            self._journal.append(instance)
         self._journal.append(trial)
         return trial
 
-    def _run(self, name: TrialName, cell: Cell, sampling_ns: int) -> TrialRow:
+    def _run(self, name: TrialName, cell: Cell, sampling_ns: int) -> Taken:
         path = self._artifacts[cell.cell_id].path
         file = self._files[path]
         if not file.is_intact():
             said = f"{path} has changed since the job began"
-            return name.refused(said, TrialFlag.ARTIFACT_CHANGED)
+            return name.refused(said, TrialFlag.ARTIFACT_CHANGED), ()
         request = TrialRequest(
             artifact_path=str(path),
             threads=cell.threads,
@@ -96,7 +103,19 @@ class Meter:
             runtime=cell.runtime,
             delegate=cell.delegate,
         )
-        trial = run_trial(name, request, self._plan.measure.trial_timeout)
-        if file.is_intact():
-            return trial
-        return replace(trial, validity=trial.validity | TrialFlag.ARTIFACT_CHANGED)
+        trial, instances = self._take(name, cell, request)
+        if not file.is_intact():
+            trial = replace(trial, validity=trial.validity | TrialFlag.ARTIFACT_CHANGED)
+        return trial, instances
+
+    def _take(self, name: TrialName, cell: Cell, request: TrialRequest) -> Taken:
+        timeout_s = self._plan.measure.trial_timeout
+        scenario = parse(cell.scenario)
+        if cell.instances == 1 and scenario.kind == SINGLE_STREAM:
+            return run_trial(name, request, timeout_s), ()
+        cpus = read_cpus(self._cpus)
+        placement = place_instances(cpus, cell.threads, cell.instances)
+        shared = cell.cpus > len(cpus)
+        return run_load_trial(
+            name, request, Load(scenario, placement, cell.batch, shared), timeout_s
+        )

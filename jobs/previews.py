@@ -99,7 +99,7 @@ def preview(sweep: Sweep, store: Path | str | None = None) -> dict[str, Any]:
         If a model is not there, or this machine cannot measure a cell.
     """
     grid = lay_out(sweep)
-    check_machine(grid.cells)
+    check_machine(grid)
     return _preview(grid, ArtifactStore.at(store))
 
 

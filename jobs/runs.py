@@ -58,7 +58,7 @@ def run(
         raise UserError(f"There is no executor {executor!r}.", nearest(executor, EXECUTORS))
     display = Display(console or Console(stderr=True))
     grid = lay_out(sweep)
-    check_machine(grid.cells)
+    check_machine(grid)
     path = Path(out) if out is not None else default_folder(sweep)
     with open_run(path, sweep) as folder:
         plan = _plan(grid, ArtifactStore.at(store), folder, display)

@@ -16,6 +16,7 @@ from typing import Any
 import archspec.cpu
 
 from jobs.collect import has_shard, slice_results
+from jobs.grid import check_cpus, cpu_count
 from jobs.meter import Meter
 from jobs.plan import Plan, Slice
 from jobs.provenance import package_versions
@@ -124,6 +125,8 @@ def _measure(
         return share_out([cell.cell for cell in planned.values()], seconds, state, hosts)
 
     cells = [planned[cell_id].cell for cell_id in world.from_first(decide)[node.host]]
+    for cell in cells:
+        check_cpus(cell, len(cpus), plan.measure, f"{node.host} grants {cpu_count(len(cpus))}")
     artifacts = {cell.cell_id: plan.artifacts[planned[cell.cell_id].artifact_key] for cell in cells}
     folder.journal(index, node.host).parent.mkdir(parents=True, exist_ok=True)
     with Journal(folder.journal(index, node.host), plan.run_id) as journal:

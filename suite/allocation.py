@@ -43,7 +43,7 @@ def sampling_time_ns(trials: Sequence[TrialRow], precision: float) -> int:
         return LEAST_NS
     rate_ns = float(np.mean(rates))
     within = float(np.mean([rate_ns / trial.sampling_wall_ns for trial in ok]))
-    between = float(np.var(np.log([trial.median_ns for trial in ok]), ddof=1)) - within
+    between = float(np.var(np.log([trial.figure_ns for trial in ok]), ddof=1)) - within
     best_ns = rate_ns / (ERROR_SHARE * precision) ** 2
     if between > 0:  # else trials do not differ beyond what their samples do
         start_ns = float(np.median([t.process_wall_ns - t.sampling_wall_ns for t in ok]))

@@ -5,6 +5,7 @@ import os
 import signal
 
 PR_SET_PDEATHSIG = 1
+PR_SET_TIMERSLACK = 29
 
 
 def is_running(process_id: int) -> bool:
@@ -24,3 +25,8 @@ def die_with_parent() -> None:
     A run that is killed must not leave processes behind that use CPUs which others time.
     """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def wake_in_time() -> None:
+    """Ask not to be left asleep longer than asked for, which the kernel else does by 50 µs."""
+    ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1)

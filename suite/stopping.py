@@ -48,5 +48,5 @@ def imprecision(trials: Sequence[TrialRow], measure: Measure) -> float:
 
 
 def _half_width(trials: Sequence[TrialRow]) -> float:
-    half_width = relative_half_width([trial.median_ns for trial in trials])
+    half_width = relative_half_width([trial.figure_ns for trial in trials])
     return half_width if math.isfinite(half_width) else math.inf

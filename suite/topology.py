@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
 
@@ -47,13 +48,57 @@ def pin_order(cpus: Iterable[Cpu]) -> tuple[int, ...]:
     Physical cores before SMT siblings, and within each one NUMA node until it is full: the first
     n CPUs are where n threads disturb each other least and reach the same memory.
     """
+    return tuple(cpu.number for _, cpu in _ranked(cpus))
+
+
+def place_instances(
+    cpus: Iterable[Cpu], threads: int, instances: int
+) -> tuple[tuple[int, ...], ...]:
+    """Return the CPUs of each of several instances.
+
+    CPUs are taken in the order of `pin_order`, but an instance stays on one NUMA node if it can:
+    it passes over what is left of a node that is too small for it. Where there are too few CPUs for
+    all, instances take those that there are in turn.
+    """
+    ranked = _ranked(cpus)
+    free: dict[int, list[Cpu]] = {}
+    for sibling, cpu in ranked:
+        free.setdefault(sibling, []).append(cpu)
+    if threads * instances > len(ranked):
+        numbers = cycle(cpu.number for _, cpu in ranked)
+        return tuple(tuple(islice(numbers, min(threads, len(ranked)))) for _ in range(instances))
+    return tuple(_taken(free, threads) for _ in range(instances))
+
+
+def _taken(free: dict[int, list[Cpu]], threads: int) -> tuple[int, ...]:
+    """Take CPUs for an instance: of one NUMA node, else of one rank of siblings, else any."""
+    for of_rank in free.values():
+        nodes = {node: [c for c in of_rank if c.numa_node == node] for node in _nodes(of_rank)}
+        whole = [cpus for cpus in nodes.values() if len(cpus) >= threads]
+        found = [*whole, *([of_rank] if len(of_rank) >= threads else [])]
+        if found:
+            break
+    else:
+        found = [[cpu for of_rank in free.values() for cpu in of_rank]]
+    taken = found[0][:threads]
+    for of_rank in free.values():
+        of_rank[:] = [cpu for cpu in of_rank if cpu not in taken]
+    return tuple(cpu.number for cpu in taken)
+
+
+def _nodes(cpus: Iterable[Cpu]) -> list[int]:
+    return [*dict.fromkeys(cpu.numa_node for cpu in cpus)]
+
+
+def _ranked(cpus: Iterable[Cpu]) -> list[tuple[int, Cpu]]:
+    """Return CPUs in pin order, each with how many siblings of its core come before it."""
     seen: dict[tuple[int, int], int] = {}
     ranked = []
     for cpu in sorted(cpus):
         sibling = seen.setdefault((cpu.package, cpu.core), 0)
         seen[cpu.package, cpu.core] += 1
         ranked.append((sibling, cpu))
-    return tuple(cpu.number for _, cpu in sorted(ranked))
+    return sorted(ranked)
 
 
 def parse_cpu_list(text: str) -> tuple[int, ...]:

@@ -32,6 +32,7 @@ OF_NOISE = (
     | TrialFlag.THREADS_NOT_USED
     | TrialFlag.CLOCK_COARSE
     | TrialFlag.NOISY_NODE
+    | TrialFlag.OVERLOADED
 )
 """Flags that a disturbance can raise in a trial or two of a good cell; any other counts at once."""
 SHARE_OF_TRIALS = 0.25
@@ -55,6 +56,7 @@ REASONS = {
     "delegate_missing": "delegate missing: XNNPACK took none of the model's operators",
     "noisy_node": "noisy node: others used the CPUs that it was pinned to",
     "artifact_changed": "artifact changed: the file was not the one that was built and checked",
+    "overloaded": "overloaded: invocations came faster than they were served, so the queue grew",
     "failed_trials": "failed trials: some trials did not run to their end",
     "output_differs": "output differs: not all trials computed the same",
     "few_trials": f"few trials: under {LEAST_TRIALS}, the least for an interval to rely on",
@@ -141,7 +143,7 @@ def judge(
     if not trials:
         return Judgement("missing", (), int(CellFlag.MISSING))
     # A trial may end well with nothing left after its warm-up: then it says nothing.
-    counted = tuple(t for t in trials if t.status == "ok" and t.median_ns > 0)
+    counted = tuple(t for t in trials if t.status == "ok" and t.figure_ns > 0)
     # Trials that were refused for it do not count, and tell of it nevertheless.
     changed = reduce(or_, (t.validity for t in trials)) & TrialFlag.ARTIFACT_CHANGED
     if not counted:
@@ -151,7 +153,7 @@ def judge(
         CellFlag.OUTPUT_DIFFERS: len({trial.output_digest for trial in counted}) > 1,
         CellFlag.FEW_TRIALS: len(counted) < LEAST_TRIALS,
         # Not the other way round: without an interval nothing is resolved.
-        CellFlag.UNRESOLVED: not relative_half_width([t.median_ns for t in counted]) <= precision,
+        CellFlag.UNRESOLVED: not relative_half_width([t.figure_ns for t in counted]) <= precision,
         CellFlag.SINGLE_NODE: cell.axes.get("cpu_type", LOCAL) != LOCAL
         and len({hosts.get(trial.node_id, trial.node_id) for trial in counted}) == 1,
         CellFlag.DRIFTING: _drifts(counted, precision),
@@ -177,7 +179,7 @@ def _drifts(trials: Sequence[TrialRow], precision: float) -> bool:
     """Say whether the latencies of one of the nodes have a trend that matters."""
     in_time = sorted(trials, key=attrgetter("node_id", "start_unix_ns", "round"))
     return any(
-        has_trend([trial.median_ns for trial in of_node], precision)
+        has_trend([trial.figure_ns for trial in of_node], precision)
         for _, of_node in groupby(in_time, key=attrgetter("node_id"))
     )
 

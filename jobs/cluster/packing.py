@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jobs.cluster.site import Site
+from jobs.grid import check_cpus
 from jobs.plan import PlannedCell, Slice
 from suite.cells import Cell
 from suite.errors import UserError, nearest
@@ -56,7 +57,7 @@ def pack(
     slices: list[Slice] = []
     for name in dict.fromkeys(planned.cell.cpu_type for planned in cells):
         mine = [planned for planned in cells if planned.cell.cpu_type == name]
-        check_cpu_types([planned.cell for planned in mine], site)
+        check_cpu_types([planned.cell for planned in mine], measure, site)
         cpu_type = site.cpu_types[name]
         budget_s = measure.budget
         if cpu_type.time_limit:
@@ -84,7 +85,7 @@ def pack(
     return tuple(slices)
 
 
-def check_cpu_types(cells: Sequence[Cell], site: Site) -> None:
+def check_cpu_types(cells: Sequence[Cell], measure: Measure, site: Site) -> None:
     """Refuse cells that no node of the site can measure.
 
     Raises
@@ -99,12 +100,8 @@ def check_cpu_types(cells: Sequence[Cell], site: Site) -> None:
                 f"The sweep asks for cpu_type {cell.cpu_type!r}, which the site file has not.",
                 nearest(cell.cpu_type, site.cpu_types),
             )
-        if cell.threads > cpu_type.cpus:
-            raise UserError(
-                f"The sweep asks for {cell.threads} threads on {cell.cpu_type!r}; the site file "
-                f"says cpus = {cpu_type.cpus} for it.",
-                "Lower threads under [axes], or raise cpus there.",
-            )
+        grants = f"the site file says cpus = {cpu_type.cpus} for {cell.cpu_type!r}"
+        check_cpus(cell, cpu_type.cpus, measure, grants)
 
 
 def _cost_s(planned: PlannedCell, measure: Measure) -> float:

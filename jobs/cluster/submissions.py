@@ -222,7 +222,7 @@ def image_digests(grid: Grid, site: Site) -> dict[str, str]:
     UserError
         If an image is not there, or the site does not have a CPU type.
     """
-    check_cpu_types(grid.cells, site)
+    check_cpu_types(grid.cells, grid.sweep.measure, site)
     names = dict.fromkeys(cell.cpu_type for cell in grid.cells)
     images = dict.fromkeys(image for name in names if (image := site.image(name)))
     return {str(image): image_sha256(image) for image in images}

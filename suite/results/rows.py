@@ -37,6 +37,7 @@ class TrialFlag(IntFlag):
     DELEGATE_MISSING = 1 << 8  # XNNPACK took none of the operators
     NOISY_NODE = 1 << 9  # others used the CPUs that it was pinned to
     ARTIFACT_CHANGED = 1 << 10  # the .tflite file was not the one that was built
+    OVERLOADED = 1 << 11  # a server's invocations came faster than the instances could serve them
 
 
 class CellFlag(IntFlag):
@@ -292,6 +293,14 @@ class TrialRow:
     offered_per_s: Annotated[
         float, Column("f8", "rate at which a server's invocations came", "s-1")
     ] = float("nan")
+    counted_ns: Annotated[
+        float,
+        Column(
+            "f8",
+            "time for each invocation, of all instances, where the rate counts and no latency",
+            "ns",
+        ),
+    ] = float("nan")
     package_energy_j: Annotated[
         float, Column("f8", "energy of the CPU packages over the samples after the warm-up", "J")
     ] = float("nan")
@@ -342,6 +351,15 @@ class TrialRow:
         """Median of the samples after the warm-up, in ns; NaN if there are none."""
         kept = self.latency_ns[self.warmup_count :]
         return float(np.median(kept)) if len(kept) else float("nan")
+
+    @property
+    def figure_ns(self) -> float:
+        """What the trial says of its cell: the median latency, or where a rate counts its inverse.
+
+        Of the scenarios `offline` and `server@20ms` that is the time for each invocation, all
+        instances together; less is better either way. NaN if there is none.
+        """
+        return self.median_ns if np.isnan(self.counted_ns) else self.counted_ns
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from suite.canonical import digest
 from suite.results.rows import TrialFlag, TrialRow
@@ -28,6 +29,7 @@ NOISY_SHARE = 0.05
 asked for. Left alone, threads wait for some 0.1 % of it."""
 ERROR_CHARACTERS = 500
 WORKER = (sys.executable, "-m", "suite.trial.worker")
+INSTANCE = (sys.executable, "-m", "suite.trial.instance")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class TrialName:
     def trial_id(self) -> str:
         """Hash of all that names the trial; its place in the round is a finding, not a name."""
         return digest([self.run_id, self.cell_id, self.node_id, self.round, self.attempt], 16)
+
+    @property
+    def seed(self) -> int:
+        """Of what is drawn for the trial: another one in each, and the same one if done again."""
+        return int(self.trial_id, 16) % 2**32
 
     def refused(self, error: str, flag: TrialFlag) -> TrialRow:
         """Return the row of a trial that was not even started, and why."""
@@ -86,26 +93,15 @@ def run_trial(
     before = Withheld.so_far(request.cpus)
     begin = time.perf_counter_ns()
     with tempfile.TemporaryFile() as stderr:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            start_new_session=True,  # so that Ctrl-C is ours to handle, and a kill takes all of it
-        )
+        process = start(command, stderr)
         try:
             # With a time limit, communicate() waits in poll(2): the parent sleeps.
             output, _ = process.communicate(json.dumps(asdict(request)).encode(), timeout_s)
         except subprocess.TimeoutExpired:
-            _kill(process)
-            failure: dict[str, Any] = {
-                "status": "timed_out",
-                "error": f"no answer within {timeout_s:g} s",
-                "exit_signal": int(signal.SIGKILL),
-            }
+            kill(process)
+            failure = timed_out(timeout_s)
         except BaseException:
-            _kill(process)
+            kill(process)
             raise
         else:
             failure = _failure(process.returncode, output, stderr)
@@ -117,7 +113,23 @@ def run_trial(
     return _judged(blank, request, output)
 
 
-def _kill(process: "subprocess.Popen[bytes]") -> None:
+def start(
+    command: Sequence[str], stderr: IO[bytes], pass_fds: Sequence[int] = ()
+) -> "subprocess.Popen[bytes]":
+    """Start a process that is to be timed, with a pipe to its standard input and output."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        start_new_session=True,  # so that Ctrl-C is ours to handle, and a kill takes all of it
+        pass_fds=pass_fds,
+    )
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a process that was started by `start`, and whatever it started."""
     # The group, not the process alone: nothing that it started may go on using CPUs. It may have
     # ended by itself: on Ctrl-C, communicate() still waits for it a moment.
     with suppress(ProcessLookupError):
@@ -127,19 +139,36 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 
 def _failure(returncode: int, output: bytes, stderr: IO[bytes]) -> dict[str, Any]:
     """Return the fields of a trial that did not measure; nothing for one that did."""
+    header, newline, _ = output.partition(b"\n")
+    if returncode or not newline:
+        return ended(returncode, stderr)
+    said = json.loads(header)
+    return refused(said["error"]) if "error" in said else {}
+
+
+def ended(returncode: int, stderr: IO[bytes]) -> dict[str, Any]:
+    """Return the fields of a trial whose process ended without an answer."""
     if returncode < 0:
         name = signal.Signals(-returncode).name
         hint = " (out of memory?)" if name == "SIGKILL" else ""
         error = f"killed by {name}{hint}{_last_words(stderr)}"
         return {"status": "crashed", "error": error, "exit_signal": -returncode}
-    header, newline, _ = output.partition(b"\n")
-    if returncode or not newline:
-        error = f"ended with exit code {returncode} and no answer{_last_words(stderr)}"
-        return {"status": "failed", "error": error}
-    said = json.loads(header)
-    if "error" in said:
-        return {"status": "failed", "error": said["error"][:ERROR_CHARACTERS]}
-    return {}
+    error = f"ended with exit code {returncode} and no answer{_last_words(stderr)}"
+    return {"status": "failed", "error": error}
+
+
+def refused(error: str) -> dict[str, Any]:
+    """Return the fields of a trial whose process says why it cannot measure."""
+    return {"status": "failed", "error": error[:ERROR_CHARACTERS]}
+
+
+def timed_out(timeout_s: float) -> dict[str, Any]:
+    """Return the fields of a trial that was ended because it took too long."""
+    return {
+        "status": "timed_out",
+        "error": f"no answer within {timeout_s:g} s",
+        "exit_signal": int(signal.SIGKILL),
+    }
 
 
 def _last_words(stderr: IO[bytes]) -> str:
@@ -155,18 +184,22 @@ def _judged(blank: TrialRow, request: TrialRequest, output: bytes) -> TrialRow:
     header, _, samples = output.partition(b"\n")
     said = json.loads(header)
     answer = TrialAnswer(**{**said, "cpus": tuple(said["cpus"])})
+    row = row_of(blank, answer, np.frombuffer(samples, dtype="<u8"))
+    return replace(row, validity=int(judge(request, answer, row)))
+
+
+def row_of(blank: TrialRow, answer: TrialAnswer, latency_ns: npt.NDArray[np.uint64]) -> TrialRow:
+    """Make the row of what a process has answered, not yet judged."""
     shared = {
         key: value for key, value in asdict(answer).items() if key in TrialRow.__dataclass_fields__
     }
-    parallelism = answer.sampling_cpu_ns / max(1, answer.sampling_wall_ns)
-    row = replace(
+    return replace(
         blank,
-        effective_parallelism=parallelism,
+        effective_parallelism=answer.sampling_cpu_ns / max(1, answer.sampling_wall_ns),
         cpus_pinned=format_cpu_list(answer.cpus),
-        latency_ns=np.frombuffer(samples, dtype="<u8"),
+        latency_ns=latency_ns,
         **shared,
     )
-    return replace(row, validity=int(judge(request, answer, row)))
 
 
 def judge(request: TrialRequest, answer: TrialAnswer, row: TrialRow) -> TrialFlag:
@@ -203,5 +236,5 @@ def _others_took(request: TrialRequest, answer: TrialAnswer, row: TrialRow) -> b
         return True
     # Threads that share a CPU wait for each other, and a quota makes them wait for nobody. The
     # thread that waited longest counts: the rest wait for it where they meet, without a delay.
-    our_own_doing = len(answer.cpus) < request.threads or row.throttle_count > 0
+    our_own_doing = request.shared or len(answer.cpus) < request.threads or row.throttle_count > 0
     return not our_own_doing and row.run_delay_ns > NOISY_SHARE * answer.sampling_wall_ns

@@ -1,6 +1,8 @@
 """What the parent of a trial and its process say to each other: JSON on a pipe each way."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from typing import Self
 
 from suite.runtimes.names import LITERT, XNNPACK
 
@@ -27,6 +29,8 @@ class TrialRequest:
     runtime: str = LITERT
     delegate: str = XNNPACK
     """What LiteRT may hand operators to."""
+    shared: bool = False
+    """Whether other instances of the trial have the same CPUs."""
 
 
 @dataclass(frozen=True)
@@ -57,3 +61,24 @@ class TrialAnswer:
     operators_run: int
     operators_delegated: int
     samples: int
+
+
+@dataclass(frozen=True)
+class InstanceRequest:
+    """What one of several processes is told first."""
+
+    trial: TrialRequest
+    number: int
+    instances: int
+    board_fd: int
+    queue_fd: int
+
+    def to_json(self) -> bytes:
+        """Write it as a line."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, line: bytes) -> Self:
+        """Read what `to_json` wrote."""
+        said = json.loads(line)
+        return cls(**{**said, "trial": TrialRequest(**said["trial"])})

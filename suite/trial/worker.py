@@ -43,7 +43,7 @@ def main() -> None:
     """Measure what standard input asks for and answer on standard output."""
     die_with_parent()
     request = TrialRequest(**json.load(sys.stdin))
-    channel = _private_stdout()
+    channel = private_stdout()
     try:
         answer, samples = measure(request)
     except Exception as error:
@@ -57,7 +57,7 @@ def main() -> None:
     os._exit(0)
 
 
-def _private_stdout() -> BinaryIO:
+def private_stdout() -> BinaryIO:
     """Return standard output for our answer alone; native libraries print to stderr from now on."""
     channel = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -72,77 +72,112 @@ def measure(request: TrialRequest) -> "tuple[TrialAnswer, array[int]]":
     answer, samples
         The samples in ns, in order of execution, the warm-up's first.
     """
-    os.sched_setaffinity(0, request.cpus)
-    clock_resolution_ns, clock_overhead_ns = clock_quality()
-
-    begin = perf_counter_ns()
-    from suite.runtimes.protocol import import_runtime
-
-    runtime = import_runtime(request.runtime)
-    imported = perf_counter_ns()
-    model = runtime.load(request.artifact_path, request.threads, request.delegate)
-    loaded = perf_counter_ns()
-
-    fill_inputs(model, request.seed)
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    first_invocation_ns = _timed(model.invoke)
-
-    coarsest_ns = max(clock_overhead_ns, clock_resolution_ns)
-    shortest_sample_ns = min(CLOCK_RATIO * coarsest_ns, MOST_LOOPED_NS)
-    sampler = Sampler(model.invoke, shortest_sample_ns, request.max_samples)
+    loaded = Loaded.from_request(request)
+    sampler = Sampler(loaded.model.invoke, loaded.shortest_sample_ns, request.max_samples)
     cut, steady = warm_up(sampler, request.warmup_cap_ns)
     while sampler.wants_more(cut.taken, perf_counter_ns() - cut.wall_ns, request.sampling_ns):
         sampler.take()
     end = Mark.here(sampler.taken)
-
-    output_digest, output_finite = read_outputs(model)
-    peak_bytes = peak_rss_bytes()
-    operators, delegated = model.delegation()
-    answer = TrialAnswer(
-        import_ns=imported - begin,
-        load_ns=loaded - imported,
-        first_invocation_ns=first_invocation_ns,
-        warmup_count=cut.taken,
-        steady=steady,
-        inner_loops=sampler.inner_loops,
-        sampling_wall_ns=end.wall_ns - cut.wall_ns,
-        sampling_cpu_ns=end.cpu_ns - cut.cpu_ns,
-        threads_seen=sum(
-            ran > cut.threads.get(tid, (0, 0))[0] for tid, (ran, _) in end.threads.items()
-        ),
-        cpus=tuple(sorted(os.sched_getaffinity(0))),
-        voluntary_switches=end.usage.ru_nvcsw - cut.usage.ru_nvcsw,
-        involuntary_switches=end.usage.ru_nivcsw - cut.usage.ru_nivcsw,
-        minor_faults=end.usage.ru_minflt - cut.usage.ru_minflt,
-        major_faults=end.usage.ru_majflt - cut.usage.ru_majflt,
-        run_delay_ns=longest_wait_ns(cut.threads, end.threads),
-        peak_rss_bytes=peak_bytes,
-        clock_resolution_ns=clock_resolution_ns,
-        clock_overhead_ns=clock_overhead_ns,
-        computes_in=model.computes_in(),
-        output_digest=output_digest,
-        output_finite=output_finite,
-        operators_run=operators,
-        operators_delegated=delegated,
-        samples=sampler.taken,
-    )
+    answer = loaded.account(cut, end, sampler.inner_loops, steady=steady)
     return answer, sampler.samples[: sampler.taken]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is loaded and has run once, and what that took."""
+
+    model: "Executable"
+    import_ns: int
+    load_ns: int
+    first_invocation_ns: int
+    clock_resolution_ns: float
+    clock_overhead_ns: float
+
+    @classmethod
+    def from_request(cls, request: TrialRequest) -> "Loaded":
+        """Pin, import, load, run once; leave the collector frozen and off."""
+        os.sched_setaffinity(0, request.cpus)
+        clock_resolution_ns, clock_overhead_ns = clock_quality()
+
+        begin = perf_counter_ns()
+        from suite.runtimes.protocol import import_runtime
+
+        runtime = import_runtime(request.runtime)
+        imported = perf_counter_ns()
+        model = runtime.load(request.artifact_path, request.threads, request.delegate)
+        loaded = perf_counter_ns()
+
+        fill_inputs(model, request.seed)
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        return cls(
+            model,
+            import_ns=imported - begin,
+            load_ns=loaded - imported,
+            first_invocation_ns=_timed(model.invoke),
+            clock_resolution_ns=clock_resolution_ns,
+            clock_overhead_ns=clock_overhead_ns,
+        )
+
+    @property
+    def shortest_sample_ns(self) -> float:
+        """The least that a sample must last for the clock to time it."""
+        coarsest_ns = max(self.clock_overhead_ns, self.clock_resolution_ns)
+        return min(CLOCK_RATIO * coarsest_ns, MOST_LOOPED_NS)
+
+    def account(self, cut: "Mark", end: "Mark", inner_loops: int, *, steady: bool) -> TrialAnswer:
+        """Return what is to be said of the samples between two marks."""
+        output_digest, output_finite = read_outputs(self.model)
+        peak_bytes = peak_rss_bytes()
+        operators, delegated = self.model.delegation()
+        return TrialAnswer(
+            import_ns=self.import_ns,
+            load_ns=self.load_ns,
+            first_invocation_ns=self.first_invocation_ns,
+            warmup_count=cut.taken,
+            steady=steady,
+            inner_loops=inner_loops,
+            sampling_wall_ns=end.wall_ns - cut.wall_ns,
+            sampling_cpu_ns=end.cpu_ns - cut.cpu_ns,
+            threads_seen=sum(
+                ran > cut.threads.get(tid, (0, 0))[0] for tid, (ran, _) in end.threads.items()
+            ),
+            cpus=tuple(sorted(os.sched_getaffinity(0))),
+            voluntary_switches=end.usage.ru_nvcsw - cut.usage.ru_nvcsw,
+            involuntary_switches=end.usage.ru_nivcsw - cut.usage.ru_nivcsw,
+            minor_faults=end.usage.ru_minflt - cut.usage.ru_minflt,
+            major_faults=end.usage.ru_majflt - cut.usage.ru_majflt,
+            run_delay_ns=longest_wait_ns(cut.threads, end.threads),
+            peak_rss_bytes=peak_bytes,
+            clock_resolution_ns=self.clock_resolution_ns,
+            clock_overhead_ns=self.clock_overhead_ns,
+            computes_in=self.model.computes_in(),
+            output_digest=output_digest,
+            output_finite=output_finite,
+            operators_run=operators,
+            operators_delegated=delegated,
+            samples=end.taken,
+        )
 
 
 class Sampler:
     """Takes samples, a window at a time, into memory that is there beforehand."""
 
     def __init__(
-        self, invoke: "Callable[[], object]", shortest_sample_ns: float, most: int
+        self,
+        invoke: "Callable[[], object]",
+        shortest_sample_ns: float,
+        most: int,
+        inner_loops: int = 0,
     ) -> None:
         self.invoke = invoke
         probes = [_timed(invoke), _timed(invoke)]
         while sum(probes) < PROBING_NS and len(probes) < most // 4:
             probes.append(_timed(invoke))  # a quick model is far quicker once it is warm
         latency_ns = max(1, min(probes) or sum(probes) // len(probes))  # 0: a coarse clock
-        self.inner_loops = max(1, min(1_000_000, math.ceil(shortest_sample_ns / latency_ns)))
+        enough = max(1, min(1_000_000, math.ceil(shortest_sample_ns / latency_ns)))
+        self.inner_loops = inner_loops or enough
         self.slow = latency_ns > SLOW_NS
         self.window = window_size(latency_ns * self.inner_loops)
         self.samples = array("Q", bytes(SAMPLE_BYTES * most))
