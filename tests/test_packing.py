@@ -88,7 +88,9 @@ def test_what_the_site_cannot_measure() -> None:
     with pytest.raises(UserError, match="Did you mean 'a'"):
         pack([planned(0, cpu_type="aa")], MEASURE, site(), Jobs(), {})
     wide = PlannedCell(Cell("m", "float32", 5, "a", "c"), "a0", "", 1.0)
-    with pytest.raises(UserError, match="asks for 5 threads, but the site file says cpus = 4 for 'a'"):
+    with pytest.raises(
+        UserError, match="asks for 5 threads, but the site file says cpus = 4 for 'a'"
+    ):
         pack([wide], MEASURE, site(), Jobs(), {})
 
 

@@ -1,1 +1,1 @@
-"""Load on several instances of a model, as pure functions: arrivals, queues, windows, the search."""
+"""Load on instances of a model, as pure functions: arrivals, queues, windows, the search."""

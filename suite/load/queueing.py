@@ -35,7 +35,8 @@ class Served:
         for number in np.unique(self.instance):
             mine = np.flatnonzero(self.instance == number)
             free[mine[1:]] = self.end_ns[mine[:-1]]
-        return self.end_ns - np.maximum(self.arrival_ns, free)
+        occupied: Times = self.end_ns - np.maximum(self.arrival_ns, free)
+        return occupied
 
     def tail_ns(self) -> float:
         """Return the 99th percentile of the latency."""

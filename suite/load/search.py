@@ -23,7 +23,7 @@ FIRST_SHARE = 0.7
 LEAST_SHARE = 0.02
 """Of that rate: a query then hardly ever waits for another."""
 MOST_SHARE = 0.99
-"""Of that rate: above, a bound that a run ends too soon to break would be held by an endless queue."""
+"""Of that rate: close to it queues are so long that a run ends before a loose bound is broken."""
 STEPS = 24
 """Halvings of the span of rates on a log scale: to a millionth of it."""
 
@@ -124,7 +124,7 @@ def highest_rate(served: Served, rate_per_s: float, instances: int, bound_ns: fl
         0 if not even `LEAST_SHARE` of what the instances can serve holds it.
     """
     occupied_ns = served.occupied_ns
-    unit = served.arrival_ns * (rate_per_s / 1e9)
+    unit = served.arrival_ns.astype(np.float64) * (rate_per_s / 1e9)
 
     def holds(rate: float) -> bool:
         arrivals = arrivals_ns(unit, rate)

@@ -1,8 +1,8 @@
 """Memory that the instances of a trial share: what each has reached, and when queries come.
 
-Instances tell each other in it where they are, so that they need no parent, which would wake up
-while they are timed. Each place is 8 bytes, aligned, and written by one process alone: a reader sees
-it as it was or as it is.
+Instances tell each other in it where they are, so that no parent has to wake up while they are
+timed. Each place is 8 bytes, aligned, and written by one process alone: a reader sees it as it was
+or as it is.
 """
 
 import mmap

@@ -82,7 +82,7 @@ class Group:
         self._open.callback(os.close, self._queue)
         try:
             for number, request in enumerate(self._requests):
-                stderr = self._open.enter_context(TemporaryFile())
+                stderr = self._open.enter_context(TemporaryFile())  # noqa: SIM115
                 process = start(self._command, stderr, (self.board.fd, queue))
                 self._open.callback(kill, process)
                 self._stderr.append(stderr)
