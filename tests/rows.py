@@ -55,7 +55,8 @@ def a_node(node_id: str = "n0", **values: Any) -> NodeRow:
 
 def a_trial(trial_id: str = "t0", latency_ns: Any = (30, 10, 11), **values: Any) -> TrialRow:
     """Return a trial of the cell c0 on the node n0."""
-    plain = {"cell_id": "c0", "node_id": "n0", "status": "ok", "inner_loops": 1}
+    plain: dict[str, Any] = {"cell_id": "c0", "node_id": "n0", "status": "ok", "inner_loops": 1}
+    plain["counted_ns"] = float("nan")
     latency = np.array(latency_ns, np.uint64)
     return a_row(TrialRow, **plain | {"trial_id": trial_id, "latency_ns": latency} | values)
 
