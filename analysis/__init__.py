@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from analysis.figures import write_figures
     from analysis.gains import quantization_gain
     from analysis.nodes import node_variability
+    from analysis.others import beside, beside_to_rich_table, read_others
     from analysis.raw import quantiles, samples
     from analysis.report import write_report
     from analysis.scalability import scaling
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from analysis.variance import components
 
 __all__ = [
+    "beside",
+    "beside_to_rich_table",
     "best",
     "compare",
     "comparison_to_json",
@@ -44,6 +47,7 @@ __all__ = [
     "pareto",
     "quantiles",
     "quantization_gain",
+    "read_others",
     "samples",
     "scaling",
     "speedup",
@@ -62,6 +66,8 @@ __all__ = [
 __getattr__ = lazy(
     __name__,
     {
+        "beside": "others",
+        "beside_to_rich_table": "others",
         "best": "trade_offs",
         "compare": "comparison",
         "comparison_to_json": "comparison_table",
@@ -75,6 +81,7 @@ __getattr__ = lazy(
         "pareto": "trade_offs",
         "quantiles": "raw",
         "quantization_gain": "gains",
+        "read_others": "others",
         "samples": "raw",
         "scaling": "scalability",
         "speedup": "speedups",

@@ -1,5 +1,6 @@
 """What a user names on the command line: a run, or a slice of one, as `RUN:threads=1,model=m`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import xarray as xr
@@ -28,8 +29,21 @@ def open_slice(text: str) -> xr.Dataset:
     UserError
         If there are no results, no such axis or value, or nothing was measured there.
     """
-    path, fixed = _parse(text)
-    results = open_results(path)
+    path, fixed = parse(text)
+    results = at(open_results(path), fixed, text)
+    if not (results["status"] == "ok").any():
+        raise UserError(f"{text!r}: nothing was measured there.")
+    return results
+
+
+def at(results: xr.Dataset, fixed: Mapping[str, str], text: str) -> xr.Dataset:
+    """Return the part of a run where some axes have the given values, named in `text`.
+
+    Raises
+    ------
+    UserError
+        If there is no such axis or value.
+    """
     for axis, value in fixed.items():
         axes = tuple(map(str, results["status"].dims))
         if axis not in axes:
@@ -38,13 +52,17 @@ def open_slice(text: str) -> xr.Dataset:
         if value not in known:
             raise UserError(f"{text!r}: there is no {axis} {value!r}.", nearest(value, known))
         results = results.sel({axis: known[value]})
-    if not (results["status"] == "ok").any():
-        raise UserError(f"{text!r}: nothing was measured there.")
     return results
 
 
-def _parse(text: str) -> tuple[Path, dict[str, str]]:
-    """Split a name into the path and what it fixes; a colon may be part of the path."""
+def parse(text: str) -> tuple[Path, dict[str, str]]:
+    """Split a name into the path and what it fixes; a colon may be part of the path.
+
+    Raises
+    ------
+    UserError
+        If something behind the colon is not AXIS=VALUE, or fixes an axis again.
+    """
     places = [place for place, character in enumerate(text) if character == ":"]
     path = next((text[:p] for p in places if Path(text[:p]).exists()), None)
     if Path(text).exists() or not places:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.others.measurement import LACKS
 from jobs.cluster.site import Build, Container, CpuType, Mpi, Slurm
 from suite.models.spec import FineTune, ModelSpec, Preprocess
 from suite.optimizations.names import OPTIMIZATIONS
@@ -57,3 +58,9 @@ def test_every_variable_of_a_result_is_documented() -> None:
                 assert kind.long_name in text, name
     for flag in (*TrialFlag, *CellFlag):
         assert f"`{str(flag.name).lower()}`" in text
+
+
+def test_every_lack_of_others_is_documented() -> None:
+    text = (REPOSITORY / "docs" / "others.md").read_text()
+    for name, words in LACKS.items():
+        assert f"| `{name}` | {words} |" in text

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from jobs.cli.options import AsJson, RunPath
+from suite.errors import UserError
 
 
 def show(
@@ -18,11 +19,21 @@ def show(
     parquet: Annotated[
         Path | None, typer.Option("--parquet", metavar="FILE", help="Write Parquet, for programs.")
     ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE[:AXIS=VALUE,...]",
+            help="What another tool has measured, and of which cell; again for more than one.",
+        ),
+    ] = None,
 ) -> None:
     """Print the table of a run: latency with its interval, throughput, speed-up, size, memory."""
     import analysis
 
+    if beside and (parquet or as_json or as_csv):
+        raise UserError("--beside goes with the table.", "In Python: analysis.beside.")
     results = analysis.open_results(run)
+    others = analysis.beside(results, beside or ())
     if parquet:
         analysis.to_parquet(results, parquet)
     elif as_json:
@@ -31,6 +42,8 @@ def show(
         print(analysis.to_csv(results), end="")
     else:
         Console().print(analysis.to_rich_table(results))
+        if beside:
+            Console().print(analysis.beside_to_rich_table(others))
 
 
 class FigureFormat(StrEnum):
