@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from suite.lazy import lazy
 
 if TYPE_CHECKING:
+    from analysis.accuracy import accuracy_loss
     from analysis.comparison import compare
     from analysis.comparison_table import (
         comparison_to_json,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from analysis.variance import components
 
 __all__ = [
+    "accuracy_loss",
     "beside",
     "beside_to_rich_table",
     "best",
@@ -66,6 +68,7 @@ __all__ = [
 __getattr__ = lazy(
     __name__,
     {
+        "accuracy_loss": "accuracy",
         "beside": "others",
         "beside_to_rich_table": "others",
         "best": "trade_offs",

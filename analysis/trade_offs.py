@@ -1,12 +1,13 @@
 """Which cells are worth having: Pareto fronts, and the best under constraints."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from analysis.accuracy import accuracy_loss
 from analysis.table import to_dataframe
 from analysis.trust import usable
 from suite.errors import UserError, nearest
@@ -14,7 +15,7 @@ from suite.errors import UserError, nearest
 MORE_IS_BETTER = ("top1", "cosine", "efficiency", "per_s", "ratio", "speedup")
 """A variable with one of these in its name is better where it is larger; any other, smaller."""
 USUAL = ("median_ns", "artifact_bytes", "labelled_top1", "top1_agreement")
-HELD_BY = {"median_ns": "ci_high_ns"}
+HELD_BY = {"median_ns": "ci_high_ns", "points_lost": "points_lost_high"}
 """What a limit is held to by: not the estimate, but the end of its interval."""
 DRAWS = 1000
 
@@ -39,8 +40,9 @@ def pareto(
     results
         As `analysis.open_results` returns them, perhaps with variables more, as of `cost`.
     objectives
-        Variables over the sweep's axes, or axes, as `threads`; accuracy, agreement and the like
-        are better where they are larger, all else where it is smaller. As a rule the latency, the
+        Variables over the sweep's axes, or axes, as `threads`, or `points_lost` (see
+        `accuracy_loss`); accuracy, agreement and the like are better where they are larger, all
+        else where it is smaller. As a rule the latency, the
         artifact's size and how right it is, as far as the results have them.
     within
         Axes on whose each point a front of its own is drawn.
@@ -65,6 +67,7 @@ def pareto(
     >>> front["probability"].sel(model="resnet50").to_series().dropna()  # doctest: +SKIP
     """
     objectives = tuple(objectives) or _usual(results)
+    results = _with_loss(results, objectives)
     like = results["median_ns"]
     costs = np.stack([_costs(results, name) for name in objectives], axis=-1)
     counted = usable(results).values & np.isfinite(costs).all(axis=-1)
@@ -103,7 +106,8 @@ def best(
     results
         As `analysis.open_results` returns them; select from them what the question is about.
     at_most, at_least
-        Limits by variable. One on `median_ns` is held to by the upper end of the interval.
+        Limits by variable; `points_lost` (see `accuracy_loss`) is one too. Limits on it and on
+        `median_ns` are held to by the upper end of the interval.
     objective
         What is to be best, see `pareto` for which way.
     draws, seed
@@ -123,14 +127,14 @@ def best(
 
     Examples
     --------
-    The fastest under 30 MB that agrees with the float model on 99 of 100 examples, on skylake:
+    The fastest under 30 MB that has lost at most 1 point of accuracy, on skylake:
 
     >>> best(
     ...     results.sel(cpu_type=["skylake"]),
-    ...     at_most={"artifact_bytes": 30e6},
-    ...     at_least={"top1_agreement": 0.99},
+    ...     at_most={"artifact_bytes": 30e6, "points_lost": 1},
     ... )  # doctest: +SKIP
     """
+    results = _with_loss(results, [objective, *(at_most or ()), *(at_least or ())])
     limits = [(name, 1, "at most", bound) for name, bound in (at_most or {}).items()]
     limits += [(name, -1, "at least", bound) for name, bound in (at_least or {}).items()]
     measured = usable(results).values
@@ -153,6 +157,11 @@ def best(
     frame = to_dataframe(results).iloc[rows].assign(probability_best=winners.mean(axis=0))
     order = np.argsort(costs[within], kind="stable")
     return frame.iloc[order].reset_index(drop=True)
+
+
+def _with_loss(results: xr.Dataset, asked: Iterable[str]) -> xr.Dataset:
+    """Add what accuracy was lost, where that is asked."""
+    return results.assign(accuracy_loss(results)) if "points_lost" in asked else results
 
 
 def _usual(results: xr.Dataset) -> tuple[str, ...]:

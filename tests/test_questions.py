@@ -9,7 +9,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import best, cost, node_variability, pareto, quantization_gain, scaling
+from analysis import accuracy_loss, best, cost, node_variability, pareto, quantization_gain, scaling
 from analysis.trade_offs import _front
 from suite.errors import UserError
 from suite.results.rows import Results, TrialFlag
@@ -182,6 +182,59 @@ def test_the_fastest_within_limits(opened: Opened) -> None:
     smallest = best(results, objective="artifact_bytes")
     assert smallest["quantization"].tolist() == ["int8", "float16", "float32"]
     assert best(results, objective="top1_agreement")["quantization"][0] == "float32"
+
+
+def with_accuracy(top1: Mapping[str, float], agreement: float, examples: int) -> Results:
+    """Return cells of a quantization each, the later the faster; the reference has 0.9."""
+    return some_results(
+        cells=tuple(a_cell(f"c{n}", quantization=q, artifact_key=q) for n, q in enumerate(top1)),
+        artifacts=tuple(
+            an_artifact(
+                quantization,
+                labelled_top1=share,
+                reference_top1=0.9,
+                top1_agreement=agreement,
+                labelled_examples=examples,
+            )
+            for quantization, share in top1.items()
+        ),
+        trials=tuple(
+            a_trial(f"{n}-{turn}", [latency - 50 * n], cell_id=f"c{n}", round=turn)
+            for n in range(len(top1))
+            for turn, latency in enumerate([200, 202, 199, 201, 200, 203])
+        ),
+    )
+
+
+def test_the_fastest_with_at_most_one_point_lost(opened: Opened) -> None:
+    top1 = {"float16": 0.9, "dynamic": 0.895, "int8": 0.88}
+    frame = best(opened(with_accuracy(top1, 0.98, 10_000)), at_most={"points_lost": 1})
+    assert frame["quantization"].tolist() == ["dynamic", "float16"]
+    assert frame["points_lost"].tolist() == pytest.approx([0.5, 0])
+    # 100 examples cannot tell one point from none.
+    with pytest.raises(UserError, match="points_lost is 0 to 2"):
+        best(opened(with_accuracy(top1, 0.98, 100)), at_most={"points_lost": 1})
+    with pytest.raises(UserError, match="No points_lost is known"):
+        best(opened(with_accuracy(top1, 0.98, 0)), at_most={"points_lost": 1})
+
+
+@pytest.mark.parametrize("examples", [20, 200, 5000])
+@pytest.mark.parametrize("spoiled", [0.0, 0.02, 0.2])
+def test_the_interval_of_the_points_lost_holds_the_truth(examples: int, spoiled: float) -> None:
+    """Of what the reference has right, the artifact spoils a share, and mends a fifth of that."""
+    rng = np.random.default_rng(0)
+    right = rng.random((2000, examples)) < 0.9
+    own = right ^ (rng.random(right.shape) < np.where(right, spoiled, spoiled / 5))
+    truth = 100 * (0.9 * spoiled - 0.1 * spoiled / 5)
+    shares = {
+        "labelled_top1": own.mean(axis=1),
+        "reference_top1": right.mean(axis=1),
+        "top1_agreement": (own == right).mean(axis=1),
+        "labelled_examples": np.full(len(right), examples),
+    }
+    loss = accuracy_loss(xr.Dataset({name: ("draw", values) for name, values in shares.items()}))
+    held = (loss["points_lost_low"] <= truth) & (truth <= loss["points_lost_high"])
+    assert held.mean() > 0.93
 
 
 def test_a_limit_of_latency_is_held_to_by_the_interval(opened: Opened) -> None:
