@@ -123,7 +123,7 @@ def open_run(path: Path, sweep: Sweep) -> Iterator[RunFolder]:
         _check_owner(folder, sweep)
     for sub in ("journals", "shards", "logs"):
         (folder.path / sub).mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with held(folder):
         try:
             if not folder.identity_file.exists():
                 write_whole(folder.sweep_file, sweep.text)
@@ -149,7 +149,7 @@ def take_up(path: Path) -> Iterator[RunFolder]:
         If `path` holds none, or another process has it.
     """
     folder = submitted(path)
-    with _locked(folder):
+    with held(folder):
         yield folder
 
 
@@ -190,7 +190,14 @@ def _check_owner(folder: RunFolder, sweep: Sweep) -> None:
 
 
 @contextmanager
-def _locked(folder: RunFolder) -> Iterator[None]:
+def held(folder: RunFolder) -> Iterator[None]:
+    """Keep a run to ourselves in the block.
+
+    Raises
+    ------
+    BusyError
+        If another process has it.
+    """
     descriptor = os.open(folder.path / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
     try:
         try:

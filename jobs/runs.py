@@ -14,6 +14,7 @@ from jobs.grid import Grid, check_machine, lay_out
 from jobs.plan import Plan, PlannedArtifact, PlannedCell, Slice
 from jobs.projection import trial_seconds
 from jobs.run_folder import RunFolder, default_folder, open_run
+from jobs.stores import tell_store, tell_stores
 from suite.artifacts.build import BuildFailure, Built, build_artifacts
 from suite.artifacts.store import Artifact, ArtifactStore
 from suite.cells import Cell
@@ -78,6 +79,7 @@ def _plan(grid: Grid, store: ArtifactStore, folder: RunFolder, display: Display)
         if moved := {key: a.path for key, a in found if isinstance(a, Artifact)}:
             plan = plan.with_files(moved)
             plan.write(folder.plan_file)
+        tell_stores(folder, plan)
         return plan
     built = build(grid, store, folder, display)
     plan = make_plan(grid, built, folder.identity(), lambda cells: one_slice(cells, grid.sweep))
@@ -149,15 +151,17 @@ def build(
     wanted = [r for key, r in requests.items() if keys is None or key in keys]
     if not wanted:
         return {}
+    tell_store(folder, store, wanted)
     building = Building(display)
     with display.phase("building") as phase, phase.following(building.look):
         return build_artifacts(wanted, store, building.tell, folder.logs / "build")
 
 
 def _measure(folder: RunFolder, index: int, executor: ExecutorName, display: Display) -> None:
-    if not has_shard(folder, index):
-        for warning in warnings(check_up(GLANCE_S), "this machine"):
-            display.say(f"{warning} (see litesweep doctor)")
+    if has_shard(folder, index):
+        return
+    for warning in warnings(check_up(GLANCE_S), "this machine"):
+        display.say(f"{warning} (see litesweep doctor)")
     measuring = Measuring(folder.progress(index, platform.node()))
     with display.phase("measuring") as phase, phase.following(measuring.look):
         outcome = run_job(folder, index, executor)

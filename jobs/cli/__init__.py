@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from jobs.cli import image
+from jobs.cli.clean import clean
 from jobs.cli.cluster import cancel, collect, resume, status, submit
 from jobs.cli.machines import doctor, site_app
 from jobs.cli.results import compare, figures, report, show
@@ -28,6 +29,7 @@ for command in (
     *(submit, status, resume, cancel, collect),
     doctor,
     *(show, figures, compare, report),
+    clean,
 ):
     app.command()(command)
 app.add_typer(image.app, name="image")

@@ -13,6 +13,7 @@ from jobs.cluster.slurm import Request, cancel, live_jobs, send
 from jobs.display import Building, Display, duration
 from jobs.grid import Grid, lay_out
 from jobs.run_folder import RunFolder
+from jobs.stores import tell_store
 from suite.artifacts.build import Built, build_artifacts
 from suite.artifacts.store import ArtifactStore
 from suite.atomic import write_whole
@@ -103,6 +104,7 @@ def build_run(run_path: str, sweep_folder: str, store: str) -> None:
         grid = lay_out(Sweep.load(folder.sweep_file, Path(sweep_folder)))
         building = Building(Display(Console(stderr=True)))
         requests = {request.key: request for request in grid.requests.values()}
+        tell_store(folder, ArtifactStore(Path(store)), requests.values())
         built = build_artifacts(
             requests.values(),
             ArtifactStore(Path(store)),

@@ -25,6 +25,7 @@ from jobs.projection import planned_cells
 from jobs.run_folder import BusyError, RunFolder, default_folder, open_run, submitted, take_up
 from jobs.runs import build, check_sources, make_plan
 from jobs.shares import nodes_wanted, standing
+from jobs.stores import tell_stores
 from suite.artifacts.store import ArtifactStore, store_of
 from suite.atomic import write_whole
 from suite.canonical import canonical_json
@@ -233,6 +234,7 @@ def _send_missing(
 ) -> int:
     """Submit the slices that lack something and have no job; return how many."""
     plan = Plan.read(folder.plan_file)
+    tell_stores(folder, plan)
     sent = read_sent(folder)
     live = live_by_slice(sent)
     known = {index for s in sent if not s.refused for index in s.slices} if only_unsent else set()

@@ -9,7 +9,7 @@ from suite import optimizations
 from suite.canonical import digest
 from suite.cells import form
 from suite.models.source import Source, hash_file
-from suite.models.spec import ModelSpec
+from suite.models.spec import TRAINED, ModelSpec
 from suite.optimizations.names import NONE
 from suite.quantizations import CALIBRATED, FILE_ONLY, REQUANTIZED
 from suite.results.normal import KINDS
@@ -141,6 +141,16 @@ class ArtifactRequest:
         if self.as_it_is or not (self.source.kind == "tflite" or self.quantization in REQUANTIZED):
             return None
         return replace(self, quantization=self.source.own_quantization)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The keys of all that a store keeps for it: itself, and what it is made from."""
+        made = {self.key}
+        if self.source.kind == "example" and self.spec.weights == TRAINED:
+            made.add(self.trained_key)
+        if self.optimization != NONE:
+            made.add(self.optimized_key)
+        return frozenset(made | self.base.needs if self.base else made)
 
 
 def _version(package: str) -> str:

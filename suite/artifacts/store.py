@@ -17,6 +17,7 @@ from suite.results.rows import ArtifactRow
 
 MODEL = "model.tflite"
 DESCRIPTION = "artifact.json"
+HALF_BUILT = ".building-"
 LOOK_EVERY_S = 0.2
 
 
@@ -97,16 +98,17 @@ class ArtifactStore:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            (self.root / ".locks").mkdir(exist_ok=True)
-            lock = os.open(self.root / ".locks" / key, os.O_CREAT | os.O_RDWR, 0o666)
+            self.locks.mkdir(exist_ok=True)
+            lock = _locked(self.locks / key, give_up)
+        except InterruptedError:
+            raise
         except OSError as error:
             raise UserError(
                 f"The artifact store {str(self.root)!r} cannot be written to: {error.strerror}.",
                 "Give another folder with --store, or in $LITESWEEP_STORE.",
             ) from error
-        scratch = scratch or self.root / f".building-{key}"
+        scratch = scratch or self.root / f"{HALF_BUILT}{key}"
         try:
-            _wait_for(lock, give_up)
             shutil.rmtree(scratch, ignore_errors=True)  # of a builder that was killed
             scratch.mkdir()
             yield scratch
@@ -128,6 +130,11 @@ class ArtifactStore:
         scratch.rename(folder)
         sync(folder.parent)
 
+    @property
+    def locks(self) -> Path:
+        """The folder with a file for each key that was ever built, to lock."""
+        return self.root / ".locks"
+
     def folder(self, key: str) -> Path:
         """Return where `key` is kept, whether it is there or not."""
         return self.root / key[:2] / key
@@ -137,6 +144,20 @@ def describe(folder: Path, row: ArtifactRow, rough_latency_ns: int) -> None:
     """Write an artifact's description beside its file: the last thing that a builder does."""
     said = {"row": asdict(row), "rough_latency_ns": rough_latency_ns}
     (folder / DESCRIPTION).write_text(json.dumps(said, indent=1) + "\n")
+
+
+def _locked(path: Path, give_up: Callable[[], bool]) -> int:
+    """Return the descriptor of the file `path`, locked."""
+    while True:
+        lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+        try:
+            _wait_for(lock, give_up)
+            if path.exists() and path.stat().st_ino == os.fstat(lock).st_ino:
+                return lock
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)  # it was cleaned away while we waited: the next one holds another file
 
 
 def _wait_for(lock: int, give_up: Callable[[], bool]) -> None:
