@@ -28,6 +28,7 @@ from tests.conftest import REPOSITORY
         ("low-rank@.5+prune@5e-1 + cluster@16", "low-rank@0.5+prune@0.5+cluster@16"),
         ("deep-compression", "deep-compression"),
         ("prune@0.5+ternary", "prune@0.5+ternary"),
+        ("fine-tune@2.0 + low-rank@0.5", "fine-tune@2+low-rank@0.5"),
     ],
 )
 def test_a_chain_has_one_spelling(text: str, spelled: str) -> None:
@@ -50,6 +51,19 @@ def test_a_chain_has_one_spelling(text: str, spelled: str) -> None:
         ("ternary@3", "ternary takes no parameter"),
         ("cluster@16+prune@0.5", "prune@0.5 would undo cluster@16"),
         ("cluster@16+ternary", "would undo"),
+        ("fine-tune", "write fine-tune@ and a whole number from 1 to 9, the times"),
+        ("prune@0.5+fine-tune@1", "fine-tune@1 would undo prune@0.5"),
+        ("prune@0.5+prune@0.5", "prune@0.5 would undo prune@0.5"),
+        ("prune@0.5+deep-compression", "deep-compression would undo prune@0.5"),
+        ("prune@", "write prune@"),
+        ("prune@0", "from 0.01 to 0.99"),
+        ("prune@-0.5", "from 0.01 to 0.99"),
+        ("prune@inf", "from 0.01 to 0.99"),
+        ("prune@0.5@0.5", "write prune@"),
+        ("cluster@1", "a whole number from 2 to 256"),
+        ("cluster@257", "a whole number from 2 to 256"),
+        ("low-rank@0", "from 0.05 to 0.95"),
+        ("prune@0.5+", "no optimization ''"),
         ("prune@0.5+none", "no optimization 'none'"),
         ("", "no optimization ''"),
     ],
@@ -112,7 +126,7 @@ import sys
 import numpy as np, keras
 from suite.models.spec import FineTune
 from suite.optimizations.apply import apply, kernels_of
-from suite.optimizations.fine_tune import TrainingData
+from suite.optimizations.training import TrainingData
 
 keras.utils.set_random_seed(0)
 random = np.random.default_rng(0)
@@ -146,6 +160,23 @@ def optimized(chain, how=FineTune(epochs=3, batch_size=32), with_data=True):
     copy = keras.models.clone_model(original)
     copy.set_weights(original.get_weights())
     return apply(chain, copy, data if with_data else None, how)
+"""
+
+TRAINED_ON = """
+once, twice = (optimized(f"fine-tune@{n}") for n in (1, 2))
+assert once.count_params() == original.count_params()
+for before, after, again in zip(kernels(original), kernels(once), kernels(twice)):
+    assert 0 < np.abs(after - before).max() < np.abs(before).max()
+    assert not np.array_equal(again, after) and not (after == 0).any()
+assert accuracy(once) >= start
+from suite.artifacts.check import UnfitError
+for how, with_data in ((FineTune(epochs=0), True), (FineTune(), False)):
+    try:
+        optimized("fine-tune@1", how, with_data)
+    except UnfitError as error:
+        assert "nothing to train it on" in str(error)
+    else:
+        raise AssertionError
 """
 
 PRUNED = """
@@ -203,6 +234,24 @@ nearer, farther = (
 )
 assert nearer < farther
 assert accuracy(optimized("low-rank@0.5")) >= start - 0.05
+from suite.artifacts.check import UnfitError
+narrow = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(8, 3), layers.Flatten()])
+try:
+    apply("low-rank@0.5", narrow, None, FineTune())
+except UnfitError as error:
+    assert "nothing to factor" in str(error)
+else:
+    raise AssertionError
+# No two matrices of a rank come nearer than those of the singular value decomposition.
+from suite.optimizations.low_rank import factors
+for shape, rank in (((40, 24), 5), ((24, 40), 24), ((24, 24), 1)):
+    matrix = np.float32(random.normal(size=shape))
+    first, second = factors(matrix, rank)
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    nearest = left[:, :rank] * values[:rank] @ right[:rank]
+    np.testing.assert_allclose(first @ second, nearest, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(first, axis=0), np.linalg.norm(second, axis=1), 1e-3)
+assert not (lambda parts: parts[0] @ parts[1])(factors(np.zeros((20, 16), "f4"), 3)).any()
 # An output of full rank is the layer itself.
 from suite.optimizations.low_rank import LowRank
 class Whole(LowRank):
@@ -253,7 +302,7 @@ assert all(np.array_equal(x, y) for x, y in zip(a, b))
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("check", [PRUNED, CLUSTERED, TERNARY, LOW_RANK, OTHERS])
+@pytest.mark.parametrize("check", [TRAINED_ON, PRUNED, CLUSTERED, TERNARY, LOW_RANK, OTHERS])
 def test_what_is_left_of_a_model(check: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", CHECKS + textwrap.dedent(check)],

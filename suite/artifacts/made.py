@@ -22,7 +22,7 @@ from suite.models.load import from_keras, load_keras
 from suite.models.spec import TRAINED
 from suite.optimizations.apply import apply
 from suite.optimizations.codec import decode, encode
-from suite.optimizations.fine_tune import TrainingData
+from suite.optimizations.training import TrainingData
 
 MODEL = "model.keras"
 

@@ -3,10 +3,11 @@
 from importlib import import_module
 from typing import Any
 
+from suite.artifacts.check import UnfitError
 from suite.models.spec import FineTune
-from suite.optimizations.fine_tune import TrainingData, fine_tune
 from suite.optimizations.names import steps
 from suite.optimizations.protocol import Held, Optimization
+from suite.optimizations.training import TrainingData, fine_tune
 
 
 def apply(chain: str, model: Any, data: TrainingData | None, how: FineTune) -> Any:
@@ -25,6 +26,9 @@ def apply(chain: str, model: Any, data: TrainingData | None, how: FineTune) -> A
         If a step cannot be done to this model.
     """
     for optimization in _optimizations(chain):
+        trains = data is not None and how.epochs > 0
+        if optimization.only_trains and not trains:
+            raise UnfitError("there is nothing to train it on: no labels, or no epochs")
         model = optimization.rebuilt(model)
         model.trainable = True
         kernels = kernels_of(model)

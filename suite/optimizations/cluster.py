@@ -54,12 +54,15 @@ def centroids(weights: Kernel, count: int) -> Kernel:
     """Return up to `count` values, ascending, for `weights` to share: k-means in one dimension."""
     if not weights.size:
         return np.zeros(1, np.float32)
-    found = np.linspace(weights.min(), weights.max(), count, dtype=np.float64)
+    # In order, each cluster is a run of weights, and its sum a difference of two running sums.
+    ordered = np.sort(weights.astype(np.float64))
+    sums = np.concatenate([[0.0], np.cumsum(ordered)])
+    found = np.linspace(ordered[0], ordered[-1], count)
     for _ in range(ITERATIONS):
-        place = nearest(found, weights)
-        members = np.bincount(place, minlength=count)
-        sums = np.bincount(place, weights, minlength=count)
-        moved = np.where(members > 0, sums / np.maximum(members, 1), found)
+        inner = np.searchsorted(ordered, (found[1:] + found[:-1]) / 2)
+        ends = np.concatenate([[0], inner, [len(ordered)]])
+        members = np.diff(ends)
+        moved = np.where(members > 0, np.diff(sums[ends]) / np.maximum(members, 1), found)
         if np.array_equal(moved, found):
             break
         found = moved

@@ -57,14 +57,18 @@ def _ways(bits: npt.NDArray[np.uint32]) -> list[tuple[str, list[bytes]]]:
         ("raw", [bits.tobytes()]),
         ("sparse", [_huffman(_distances(bits)), left.tobytes()]),
     ]
-    table, places = np.unique(bits, return_inverse=True)
+    table = np.unique(bits)
     if len(table) <= MOST_VALUES:
-        ways.append(("shared", [table.tobytes(), _huffman(places.astype(np.uint8))]))
-    table, places = np.unique(left, return_inverse=True)
+        ways.append(("shared", [table.tobytes(), _huffman(_places(table, bits))]))
+    table = table[table != 0]
     if len(table) <= MOST_VALUES:
-        streams = [_huffman(_distances(bits)), table.tobytes(), _huffman(places.astype(np.uint8))]
+        streams = [_huffman(_distances(bits)), table.tobytes(), _huffman(_places(table, left))]
         ways.append(("sparse shared", streams))
     return ways
+
+
+def _places(table: npt.NDArray[np.uint32], bits: npt.NDArray[np.uint32]) -> Bytes:
+    return np.searchsorted(table, bits).astype(np.uint8)
 
 
 def _bits(how: str, streams: list[bytes], size: int) -> npt.NDArray[np.uint32]:

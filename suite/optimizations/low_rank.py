@@ -30,6 +30,15 @@ class LowRank(Optimization):
             raise UnfitError(
                 "low-rank needs a Sequential or Functional model, whose layers can be exchanged"
             )
+        rebuilt = self._rebuilt(model)
+        if len(rebuilt.weights) == len(model.weights):
+            raise UnfitError(
+                f"low-rank@{self.share:g} has nothing to factor: no convolution or dense layer of "
+                f"its own has {LEAST_SIDE} inputs and outputs or more, and a rank above 0"
+            )
+        return rebuilt
+
+    def _rebuilt(self, model: Any) -> Any:
         parts = {layer.name: self._part(layer) for layer in model.layers}
         rebuilt = keras.models.clone_model(model, clone_function=lambda layer: parts[layer.name][0])
         for name, (_, weights) in parts.items():
@@ -40,16 +49,13 @@ class LowRank(Optimization):
     def _part(self, layer: Any) -> tuple[Any, list[Kernel]]:
         """Return what stands in a layer's place, not built yet, and its weights."""
         if isinstance(layer, keras.Model) and _has_graph(layer):
-            inner = self.rebuilt(layer)
+            inner = self._rebuilt(layer)
             return inner, inner.get_weights()
         rank = self.rank(layer)
         if not rank:
             return layer.__class__.from_config(layer.get_config()), layer.get_weights()
         kernel, *bias = layer.get_weights()
-        matrix = kernel.reshape(-1, kernel.shape[-1])
-        left, values, right = np.linalg.svd(matrix, full_matrices=False)
-        root = np.sqrt(values[:rank])
-        first, second = left[:, :rank] * root, root[:, None] * right[:rank]
+        first, second = factors(kernel.reshape(-1, kernel.shape[-1]), rank)
         config = layer.get_config()
         few = {"use_bias": False, "activation": None, "kernel_constraint": None}
         if isinstance(layer, keras.layers.Dense):
@@ -74,6 +80,25 @@ class LowRank(Optimization):
         if min(inputs, outputs) < LEAST_SIDE:
             return 0
         return int(self.share * inputs * outputs / (inputs + outputs))
+
+
+def factors(matrix: Kernel, rank: int) -> tuple[Kernel, Kernel]:
+    """Return two matrices, of `rank` columns and rows, whose product is nearest to `matrix`.
+
+    They are its largest singular values, shared equally between its singular vectors, from the
+    eigenvectors of the smaller Gram matrix: a network's kernels take seconds so, and minutes by a
+    full decomposition.
+    """
+    rows, columns = matrix.shape
+    if rows < columns:
+        second, first = factors(matrix.T, rank)
+        return first.T, second.T
+    exact = matrix.astype(np.float64)
+    _, vectors = np.linalg.eigh(exact.T @ exact)
+    right = vectors[:, : -rank - 1 : -1]
+    left = exact @ right
+    root = np.sqrt(np.maximum(np.linalg.norm(left, axis=0), np.finfo(np.float32).tiny))
+    return np.float32(left / root), np.float32(root * right).T
 
 
 def _has_graph(model: Any) -> bool:

@@ -23,11 +23,12 @@ class Known:
 
 
 OPTIMIZATIONS: Mapping[str, Known] = {
-    "low-rank": Known(0, "share of a layer's weights that its factors have", 0.05, 0.95),
-    "prune": Known(1, "share of the weights that become zero", 0.01, 0.99),
-    "deep-compression": Known(1),
-    "cluster": Known(2, "values that the weights of a kernel share", 2, 256, whole=True),
-    "ternary": Known(2),
+    "fine-tune": Known(0, "times that it is trained on", 1, 9, True),
+    "low-rank": Known(1, "share of a layer's weights that its factors have", 0.05, 0.95),
+    "prune": Known(2, "share of the weights that become zero", 0.01, 0.99),
+    "deep-compression": Known(2),
+    "cluster": Known(3, "values that the weights of a kernel share", 2, 256, True),
+    "ternary": Known(3),
 }
 """Each is in the module of its name."""
 
@@ -58,8 +59,8 @@ def steps(text: str) -> tuple[Step, ...]:
     for before, after in pairwise(chain):
         if OPTIMIZATIONS[before.name].turn >= OPTIMIZATIONS[after.name].turn:
             raise ValueError(
-                f"{text!r}: {after} would undo {before}. The order is low-rank, prune, then "
-                "cluster or ternary, each at most once"
+                f"{text!r}: {after} would undo {before}. The order is fine-tune, low-rank, "
+                "prune, then cluster or ternary, each at most once"
             )
     return chain
 

@@ -33,6 +33,9 @@ class Optimization:
     What is exactly zero in a kernel when a step begins stays zero, so that pruning outlives it.
     """
 
+    only_trains = False
+    """Whether nothing is left of the step where there is nothing to train on."""
+
     def rebuilt(self, model: Any) -> Any:
         """Return the Keras model with other layers.
 
