@@ -98,7 +98,7 @@ def factors(matrix: Kernel, rank: int) -> tuple[Kernel, Kernel]:
     right = vectors[:, : -rank - 1 : -1]
     left = exact @ right
     root = np.sqrt(np.maximum(np.linalg.norm(left, axis=0), np.finfo(np.float32).tiny))
-    return np.float32(left / root), np.float32(root * right).T
+    return (left / root).astype(np.float32), (root * right).T.astype(np.float32)
 
 
 def _has_graph(model: Any) -> bool:
