@@ -212,6 +212,18 @@ class Sweep(Frozen):
             form[table].sort(key=canonical_json)
         return digest(form, 12)
 
+    def with_data(self, data: Mapping[str, str]) -> Self:
+        """Return the sweep with other `data` of models, by their names."""
+        models = {
+            name: spec.model_copy(update={"data": data.get(name, spec.data)})
+            for name, spec in self.models.items()
+        }
+        if models == self.models:
+            return self
+        sweep = self.model_copy(update={"models": models})
+        sweep._text = ""  # the file says otherwise
+        return sweep
+
     @model_validator(mode="after")
     def _models_are_declared(self) -> Self:
         wanted = [(name, "[axes] model") for name in self.axes.model]

@@ -10,6 +10,7 @@ from rich.console import Console
 from jobs.cli.options import (
     AsJson,
     Budget,
+    Data,
     JobLength,
     Mode,
     ModeOption,
@@ -18,6 +19,7 @@ from jobs.cli.options import (
     StorePath,
     SweepPath,
     jobs_of,
+    loaded,
 )
 from jobs.cli.terminal import fail
 
@@ -29,6 +31,7 @@ WATCH_EVERY_S = 5.0
 def submit(
     sweep: SweepPath,
     *,
+    data: Data = None,
     site: SiteFile = None,
     out: Out = None,
     mode: ModeOption = Mode.REPLICATE,
@@ -39,10 +42,9 @@ def submit(
 ) -> None:
     """Submit a sweep to a Slurm cluster, or what is missing of a run that was submitted before."""
     from jobs.cluster.submissions import submit as submit_sweep
-    from suite.sweep import Sweep
 
     jobs = jobs_of(mode, job_length, budget)
-    folder = submit_sweep(Sweep.load(sweep), site, out, jobs=jobs, store=store)
+    folder = submit_sweep(loaded(sweep, data), site, out, jobs=jobs, store=store)
     if wait:
         wait_for(folder)
     else:

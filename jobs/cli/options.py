@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from jobs.cluster.packing import Jobs
+    from suite.sweep import Sweep
 
 SweepPath = Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep, a TOML file.")]
 RunPath = Annotated[
@@ -16,6 +17,15 @@ RunPath = Annotated[
 StorePath = Annotated[
     Path | None,
     typer.Option("--store", metavar="DIR", help="Where artifacts are kept, for all runs."),
+]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        metavar="[MODEL=]PATH",
+        help="Data in place of the sweep's: a folder of labelled images, an .npz or .npy; of all "
+        "models, or of one, and again for more.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Out = Annotated[
@@ -55,6 +65,14 @@ Budget = Annotated[
         "--budget", metavar="NODE-HOURS", help="Refuse what is projected to take more.", min=0
     ),
 ]
+
+
+def loaded(sweep: Path, data: list[str] | None) -> "Sweep":
+    """Return the sweep in a file, with the data that the command line has for its models."""
+    from jobs.data import with_data
+    from suite.sweep import Sweep
+
+    return with_data(Sweep.load(sweep), data or ())
 
 
 def jobs_of(mode: Mode, job_length: str, budget: float | None) -> "Jobs":

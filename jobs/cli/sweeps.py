@@ -10,6 +10,7 @@ from rich.console import Console
 from jobs.cli.options import (
     AsJson,
     Budget,
+    Data,
     JobLength,
     Mode,
     ModeOption,
@@ -18,6 +19,7 @@ from jobs.cli.options import (
     StorePath,
     SweepPath,
     jobs_of,
+    loaded,
 )
 from jobs.cli.terminal import fail
 
@@ -25,6 +27,7 @@ from jobs.cli.terminal import fail
 def plan(
     sweep: SweepPath,
     *,
+    data: Data = None,
     site: SiteFile = None,
     mode: ModeOption = Mode.REPLICATE,
     job_length: JobLength = "30 min",
@@ -37,13 +40,12 @@ def plan(
     With --site also the jobs that it becomes there, their node-hours and the limits of the queue.
     """
     from jobs.previews import preview, preview_on_site, print_preview
-    from suite.sweep import Sweep
 
-    loaded = Sweep.load(sweep)
+    wanted = loaded(sweep, data)
     if site is None:
-        seen = preview(loaded, store)
+        seen = preview(wanted, store)
     else:
-        seen = preview_on_site(loaded, site, jobs_of(mode, job_length, budget), store)
+        seen = preview_on_site(wanted, site, jobs_of(mode, job_length, budget), store)
     if as_json:
         print(json.dumps(seen, indent=1))
     else:
@@ -63,16 +65,16 @@ def run(
         Executor,
         typer.Option(help="debug: measured from this process; local: from one of its own."),
     ] = Executor.DEBUG,
+    data: Data = None,
     out: Out = None,
     store: StorePath = None,
 ) -> None:
     """Run a sweep on this machine, or go on with a run that was interrupted."""
     import analysis
     from jobs.runs import run as run_sweep
-    from suite.sweep import Sweep
 
     try:
-        folder = run_sweep(Sweep.load(sweep), out, executor.value, store)
+        folder = run_sweep(loaded(sweep, data), out, executor.value, store)
     except KeyboardInterrupt:
         fail("interrupted; the same command goes on from here.", 130)
     results = analysis.open_results(folder)

@@ -18,6 +18,7 @@ from suite.artifacts.build import Built, build_artifacts
 from suite.artifacts.store import ArtifactStore
 from suite.atomic import write_whole
 from suite.errors import UserError
+from suite.models.source import EXAMPLE_DATA
 from suite.sweep import Sweep
 
 LOOK_EVERY_S = 2.0
@@ -51,14 +52,16 @@ def build_on_cluster(
         nodes=1,
         limit_min=max(1, int(site.build.time_limit // 60)),
     )
-    paths = [s.path for r in grid.requests.values() if (s := r.source).path]
-    sources = {path.parent for path in paths if path} | {grid.sweep.folder}
+    sources = {r.source for r in grid.requests.values()}
+    paths = {path for s in sources for path in (s.path, s.weights_path, s.data_path) if path}
+    ours = {path.parent for path in EXAMPLE_DATA.values()}  # the image has its own
+    folders = {path.parent for path in paths} - ours | {grid.sweep.folder}
     [job_id] = send(
         folder,
         site,
         request,
         calls=[(str(folder.path), str(grid.sweep.folder), str(store.root))],
-        folders=(store.root, *sorted(sources)),
+        folders=(store.root, *sorted(folders)),
         function=build_run,
     )
     began = time.monotonic()
