@@ -11,6 +11,7 @@ from suite.journal import Journal
 from suite.results.rows import InstanceRow, TrialFlag, TrialRow
 from suite.scenarios import SINGLE_STREAM, parse
 from suite.topology import place_instances, read_cpus
+from suite.trial.instruments import BARE, Instruments
 from suite.trial.launch import TrialName, run_trial
 from suite.trial.loads import Load, run_load_trial
 from suite.trial.protocol import TrialRequest
@@ -32,6 +33,8 @@ class Meter:
         What is to be said of every trial.
     is_wanted
         Asked before each trial whether anybody still waits for the job.
+    instruments
+        What trials are watched with beside the clock.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class Meter:
         watch: Watch,
         flags: TrialFlag,
         is_wanted: Callable[[], bool],
+        instruments: Instruments = BARE,
     ) -> None:
         self._plan = plan
         self._cpus = cpus
@@ -57,6 +61,7 @@ class Meter:
         self._watch = watch
         self._flags = flags
         self._is_wanted = is_wanted
+        self._instruments = instruments
         self._files = {
             artifact.path: Watched(artifact.path, artifact.row.artifact_sha256)
             for artifact in artifacts.values()
@@ -109,13 +114,12 @@ class Meter:
         return trial, instances
 
     def _take(self, name: TrialName, cell: Cell, request: TrialRequest) -> Taken:
-        timeout_s = self._plan.measure.trial_timeout
+        timeout_s, instruments = self._plan.measure.trial_timeout, self._instruments
         scenario = parse(cell.scenario)
         if cell.instances == 1 and scenario.kind == SINGLE_STREAM:
-            return run_trial(name, request, timeout_s), ()
+            return run_trial(name, request, timeout_s, instruments=instruments), ()
         cpus = read_cpus(self._cpus)
         placement = place_instances(cpus, cell.threads, cell.instances)
         shared = cell.cpus > len(cpus)
-        return run_load_trial(
-            name, request, Load(scenario, placement, cell.batch, shared), timeout_s
-        )
+        load = Load(scenario, placement, cell.batch, shared)
+        return run_load_trial(name, request, load, timeout_s, instruments=instruments)

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from jobs.world import Alone, MpiWorld, World
 from suite.canonical import canonical_json
 from suite.cgroup import cpu_quota
 from suite.doctor import GLANCE_S, examine, warnings
+from suite.energy import Power, find_counters, idle_power
 from suite.errors import UserError
 from suite.journal import Journal, read_journal
 from suite.node import describe_node
@@ -33,8 +35,9 @@ from suite.process import is_running
 from suite.results.merge import merge
 from suite.results.rows import NodeRow, Results, TrialFlag
 from suite.results.write import write_results
-from suite.rounds import Progress, run_rounds
+from suite.rounds import Progress, run_rounds, unfinished
 from suite.topology import granted_cpus, pin_order, read_cpus
+from suite.trial.instruments import Instruments
 from suite.watch import Watch
 
 
@@ -111,8 +114,10 @@ def _measure(
     plan = Plan.read(folder.plan_file)
     slice_ = plan.slices[index]
     planned = {cell.cell.cell_id: cell for cell in plan.slice_cells(index)}
-    node = describe_node()
-    cpus = pin_order(read_cpus(granted_cpus()))
+    counters = find_counters()
+    node = describe_node(energy_absent=counters.absent)
+    places = read_cpus(granted_cpus())
+    cpus = pin_order(places)
     folder.job_logs(index).mkdir(parents=True, exist_ok=True)
     flags = _check_node(node, slice_, cpus, folder.warning(index, node.host))
     hosts = world.share(node.host)
@@ -127,22 +132,36 @@ def _measure(
     cells = [planned[cell_id].cell for cell_id in world.from_first(decide)[node.host]]
     for cell in cells:
         check_cpus(cell, len(cpus), plan.measure, f"{node.host} grants {cpu_count(len(cpus))}")
+    measure = plan.measure.model_copy(update={"budget": slice_.budget_s})
+    tell = partial(_tell, folder.progress(index, node.host))
     artifacts = {cell.cell_id: plan.artifacts[planned[cell.cell_id].artifact_key] for cell in cells}
     folder.journal(index, node.host).parent.mkdir(parents=True, exist_ok=True)
     with Journal(folder.journal(index, node.host), plan.run_id) as journal:
         content = read_journal(folder.journal(index, node.host))
         if not content.nodes or content.nodes[-1] != node:
             journal.append(node)
+        recorded = [trial for trial in content.trials if trial.node_id == node.node_id]
+        idle = Power()
+        if counters.paths and unfinished(cells, measure, recorded):
+            tell(Progress(len(cells), 0, len(recorded), 0, "the idle node", measure.budget))
+            idle = idle_power(counters)
         watch = Watch(plan.run_id, index, node.node_id, cpus, journal.append)
         meter = Meter(
-            plan, cpus, artifacts, journal=journal, watch=watch, flags=flags, is_wanted=is_wanted
+            plan,
+            cpus,
+            artifacts,
+            journal=journal,
+            watch=watch,
+            flags=flags,
+            is_wanted=is_wanted,
+            instruments=Instruments(counters, idle, places, Path("/")),
         )
         run_rounds(
             cells=cells,
-            measure=plan.measure.model_copy(update={"budget": slice_.budget_s}),
-            recorded=[trial for trial in content.trials if trial.node_id == node.node_id],
+            measure=measure,
+            recorded=recorded,
             run_trial=meter.measure,
-            report=lambda progress: _tell(folder.progress(index, node.host), progress),
+            report=tell,
             prior_s={cell_id: cell.trial_seconds for cell_id, cell in planned.items()},
         )
         watch.after()

@@ -95,7 +95,7 @@ def read_machine(granted: Sequence[int], root: Path = Path("/")) -> Machine:
     root
         Where `proc` and `sys` are found.
     """
-    look = _Look(root)
+    look = Look(root)
     first = f"{CPU}/cpu{granted[0]}"
     online = look("CPUs online", (f"{CPU}/online", _cpu_list))
     told = look("cores and SMT siblings", (f"{first}/topology/core_id", int)) is not None
@@ -125,7 +125,7 @@ def read_machine(granted: Sequence[int], root: Path = Path("/")) -> Machine:
 
 def read_state(granted: Sequence[int], root: Path = Path("/")) -> State:
     """Read what may change; the parameters are those of `read_machine`."""
-    look = _Look(root)
+    look = Look(root)
     first = f"{CPU}/cpu{granted[0]}"
     governor = look("frequency governor", (f"{first}/cpufreq/scaling_governor", _word))
     others = (text_of(root / f"{CPU}/cpu{n}/cpufreq/scaling_governor") for n in granted[1:])
@@ -151,10 +151,10 @@ def read_state(granted: Sequence[int], root: Path = Path("/")) -> State:
 
 def cpu_times(cpus: Collection[int], root: Path = Path("/")) -> Mapping[int, CpuTimes] | None:
     """Return what CPUs have done so far; none where the machine does not say."""
-    return _Look(root)("CPU times", ("proc/stat", lambda text: _times_of(text, cpus)))
+    return Look(root)("CPU times", ("proc/stat", lambda text: _times_of(text, cpus)))
 
 
-class _Look:
+class Look:
     """Reads files of the kernel's, and takes note of what is absent and why."""
 
     def __init__(self, root: Path) -> None:
@@ -182,16 +182,21 @@ class _Look:
         return value
 
 
-def _temperature(look: _Look) -> tuple[float | None, float | None]:
+def _temperature(look: Look) -> tuple[float | None, float | None]:
     """Return the temperature of the hottest package, and what that one is not to reach."""
     read = []
-    for value, limit in [*_hwmon(look.root)] or [*_thermal_zones(look.root)]:
+    for value, limit in temperature_files(look.root):
         degc = look("temperature", (value, _times(1e-3)))
         if degc is not None:
             read.append((degc, look("temperature limit", (limit, _times(1e-3)))))
     if not read:
         return look.known("temperature", None), None
     return max(read, key=lambda pair: pair[0])
+
+
+def temperature_files(root: Path = Path("/")) -> list[tuple[str, str]]:
+    """Return, of each package, the files of its temperature and of its limit, without `root`."""
+    return [*_hwmon(root)] or [*_thermal_zones(root)]
 
 
 def _hwmon(root: Path) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """The CPUs of this machine: which are granted, which share a core, in what order to use them."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -99,6 +99,14 @@ def _ranked(cpus: Iterable[Cpu]) -> list[tuple[int, Cpu]]:
         seen[cpu.package, cpu.core] += 1
         ranked.append((sibling, cpu))
     return sorted(ranked)
+
+
+def elsewhere(taken: Collection[int], cpus: Iterable[Cpu]) -> int | None:
+    """Return one of `cpus` that shares no core with the CPUs `taken`; None where there is none."""
+    all_cpus = tuple(cpus)
+    at_work = {(cpu.package, cpu.core) for cpu in all_cpus if cpu.number in taken}
+    free = [cpu for cpu in all_cpus if (cpu.package, cpu.core) not in at_work]
+    return max(free).number if free else None
 
 
 def parse_cpu_list(text: str) -> tuple[int, ...]:

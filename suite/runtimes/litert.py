@@ -58,6 +58,18 @@ class LiteRt:
         )
         return written.most_common(1)[0][0] if written else ""
 
+    def tensors(self) -> Sequence[range] | None:
+        """Return the addresses of all tensors; None where a delegate holds some of them itself."""
+        places = []
+        try:
+            for tensor in self.interpreter.get_tensor_details():
+                view = self.interpreter.tensor(tensor["index"])()
+                begin = view.__array_interface__["data"][0]
+                places.append(range(begin, begin + view.nbytes))
+        except ValueError:  # "Tensor data is null", or a type that numpy has not
+            return None
+        return places
+
 
 def load(path: str, threads: int, delegate: str) -> LiteRt:
     """Open a .tflite file and allocate its tensors."""

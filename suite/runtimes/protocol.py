@@ -43,6 +43,9 @@ class Executable(Protocol):
     def computes_in(self) -> str:
         """Return the precision that the runtime says it computes in."""
 
+    def tensors(self) -> Sequence[range] | None:
+        """Return the addresses of all tensors; None where the runtime does not tell all."""
+
 
 class Runtime(Protocol):
     """A module of this package."""

@@ -109,10 +109,10 @@ class Instance:
         while not all(board.steady):
             timeline.taken = kept  # nobody asks for what is taken while the others warm up
             timeline.take()
-        begin = Mark.here(timeline.taken)
+        begin = Mark.here(timeline.taken, request.energy_paths)
         if sampling_ns:
             self._share_window(timeline, kept, sampling_ns)
-        self._stretches.append((begin, Mark.here(timeline.taken)))
+        self._stretches.append((begin, Mark.here(timeline.taken, request.energy_paths)))
         warm = timeline.samples[: cut.taken]
         after = slice(kept, timeline.taken)
         return {"warmup": cut.taken}, [warm, timeline.ends[after], timeline.samples[after]]
@@ -150,7 +150,7 @@ class Instance:
         numbers, begins, ends = array("Q"), array("Q"), array("Q")
         self._inner_loops = inner_loops
         wait_until(start_ns)
-        cut = Mark.here(0)
+        cut = Mark.here(0, self._request.energy_paths)
         while (query := _draw(queue)) != END:
             wait_until(start_ns + arrivals[query])
             begin = perf_counter_ns()
@@ -160,7 +160,7 @@ class Instance:
             numbers.append(query)
             begins.append(begin)
             ends.append(end)
-        self._stretches.append((cut, Mark.here(len(numbers))))
+        self._stretches.append((cut, Mark.here(len(numbers), self._request.energy_paths)))
         return {}, [numbers, begins, ends]
 
     def account(self, stretch: int) -> "Reply":

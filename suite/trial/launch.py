@@ -19,6 +19,7 @@ from suite.canonical import digest
 from suite.results.rows import TrialFlag, TrialRow
 from suite.runtimes.names import LITERT, XNNPACK
 from suite.topology import format_cpu_list
+from suite.trial.instruments import BARE, Instruments
 from suite.trial.protocol import TrialAnswer, TrialRequest
 from suite.trial.withheld import Withheld
 
@@ -77,6 +78,7 @@ def run_trial(
     request: TrialRequest,
     timeout_s: float,
     command: Sequence[str] = WORKER,
+    instruments: Instruments = BARE,
 ) -> TrialRow:
     """Measure one cell once, in a process of its own.
 
@@ -88,11 +90,14 @@ def run_trial(
         The process is killed after this time and the trial recorded as `timed_out`.
     command
         The process to start, for tests.
+    instruments
+        What the trial is watched with beside the clock.
     """
+    request = replace(request, energy_paths=instruments.counters.paths)
     blank = name.row(start_unix_ns=time.time_ns())
     before = Withheld.so_far(request.cpus)
     begin = time.perf_counter_ns()
-    with tempfile.TemporaryFile() as stderr:
+    with instruments.watching(request.cpus) as seen, tempfile.TemporaryFile() as stderr:
         process = start(command, stderr)
         try:
             # With a time limit, communicate() waits in poll(2): the parent sleeps.
@@ -107,10 +112,10 @@ def run_trial(
             failure = _failure(process.returncode, output, stderr)
         wall_ns = time.perf_counter_ns() - begin
     withheld = Withheld.so_far(request.cpus).since(before)
-    blank = replace(blank, process_wall_ns=wall_ns, **asdict(withheld))
+    blank = replace(blank, process_wall_ns=wall_ns, **asdict(withheld), **seen.columns())
     if failure:
         return replace(blank, validity=int(TrialFlag.FAILED), **failure)
-    return _judged(blank, request, output)
+    return _judged(blank, request, output, instruments)
 
 
 def start(
@@ -179,13 +184,16 @@ def _last_words(stderr: IO[bytes]) -> str:
     return f": {lines[-1]}" if lines else ""
 
 
-def _judged(blank: TrialRow, request: TrialRequest, output: bytes) -> TrialRow:
+def _judged(
+    blank: TrialRow, request: TrialRequest, output: bytes, instruments: Instruments
+) -> TrialRow:
     """Make the row of a trial that measured, with the reasons not to trust it."""
     header, _, samples = output.partition(b"\n")
     said = json.loads(header)
     answer = TrialAnswer(**{**said, "cpus": tuple(said["cpus"])})
     row = row_of(blank, answer, np.frombuffer(samples, dtype="<u8"))
-    return replace(row, validity=int(judge(request, answer, row)))
+    energy = instruments.energy_columns(answer, answer.sampling_wall_ns)
+    return replace(row, validity=int(judge(request, answer, row)), **energy)
 
 
 def row_of(blank: TrialRow, answer: TrialAnswer, latency_ns: npt.NDArray[np.uint64]) -> TrialRow:

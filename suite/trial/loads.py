@@ -29,6 +29,7 @@ from suite.results.rows import InstanceRow, TrialFlag, TrialRow
 from suite.scenarios import OFFLINE, SINGLE_STREAM, Scenario
 from suite.topology import format_cpu_list
 from suite.trial.group import Group, GroupError, Reply
+from suite.trial.instruments import BARE, Instruments
 from suite.trial.launch import INSTANCE, TrialName, judge, refused, row_of
 from suite.trial.protocol import TrialAnswer, TrialRequest
 from suite.trial.withheld import Withheld
@@ -43,7 +44,8 @@ EXPECTED_RUNS = 4
 
 SUMMED = (
     *("sampling_cpu_ns", "threads_seen", "voluntary_switches", "involuntary_switches"),
-    *("minor_faults", "major_faults", "peak_rss_bytes", "warmup_count", "samples"),
+    *("minor_faults", "major_faults", "warmup_count", "samples"),
+    *("peak_rss_bytes", "steady_rss_bytes", "load_rss_bytes", "weights_rss_bytes", "arena_bytes"),
 )
 LARGEST = (
     *("import_ns", "load_ns", "first_invocation_ns", "sampling_wall_ns", "run_delay_ns"),
@@ -91,6 +93,7 @@ def run_load_trial(
     load: Load,
     timeout_s: float,
     command: Sequence[str] = INSTANCE,
+    instruments: Instruments = BARE,
 ) -> tuple[TrialRow, tuple[InstanceRow, ...]]:
     """Measure one cell once, with as many processes as it has instances.
 
@@ -104,20 +107,29 @@ def run_load_trial(
         All processes are killed after this time and the trial recorded as `timed_out`.
     command
         The process to start, for tests.
+    instruments
+        What the trial is watched with beside the clock.
     """
     blank = name.row(start_unix_ns=time.time_ns())
     requests = [replace(request, cpus=cpus, shared=load.shared) for cpus in load.placement]
+    # What counts is of the whole node: one of them reads it.
+    requests[0] = replace(requests[0], energy_paths=instruments.counters.paths)
     before = [Withheld.so_far(cpus) for cpus in load.placement]
     begin = time.perf_counter_ns()
     try:
-        with Group(requests, timeout_s, command) as group:
+        pinned = {cpu for cpus in load.placement for cpu in cpus}
+        with (
+            instruments.watching(sorted(pinned)) as seen,
+            Group(requests, timeout_s, command) as group,
+        ):
             warm, work = _measured(group, request, load, timeout_s, name.seed)
             accounts = [_answer(words) for words, _ in group.each("account", stretch=work.stretch)]
     except (GroupError, UnattainableError) as error:
         failure = error.fields if isinstance(error, GroupError) else refused(str(error))
         blank = replace(blank, process_wall_ns=time.perf_counter_ns() - begin)
         return replace(blank, validity=int(TrialFlag.FAILED), **failure), ()
-    blank = replace(blank, process_wall_ns=time.perf_counter_ns() - begin)
+    wall_ns = time.perf_counter_ns() - begin
+    blank = replace(blank, process_wall_ns=wall_ns, **seen.columns())
     withheld = [
         Withheld.so_far(cpus).since(so_far)
         for cpus, so_far in zip(load.placement, before, strict=True)
@@ -135,7 +147,8 @@ def run_load_trial(
         withheld[0].throttle_count,
         withheld[0].throttled_ns,
     )
-    trial = replace(trial, validity=int(flags), **vars(kept))
+    energy = instruments.energy_columns(accounts[0], work.window_ns)
+    trial = replace(trial, validity=int(flags), **vars(kept), **energy)
     return trial, tuple(
         _instance(trial, n, warm[n], work, account) for n, account in enumerate(accounts)
     )

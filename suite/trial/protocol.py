@@ -1,6 +1,7 @@
 """What the parent of a trial and its process say to each other: JSON on a pipe each way."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
@@ -31,6 +32,8 @@ class TrialRequest:
     """What LiteRT may hand operators to."""
     shared: bool = False
     """Whether other instances of the trial have the same CPUs."""
+    energy_paths: Sequence[str] = ()
+    """The files of the node's energy counters."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,13 @@ class TrialAnswer:
     major_faults: int
     run_delay_ns: float
     peak_rss_bytes: int
+    steady_rss_bytes: int
+    load_rss_bytes: int
+    weights_rss_bytes: float
+    arena_bytes: float
+    energy_begin_uj: Sequence[int]
+    """What the energy counters said when the samples after the warm-up began, -1 for no answer."""
+    energy_end_uj: Sequence[int]
     clock_resolution_ns: float
     clock_overhead_ns: float
     computes_in: str

@@ -18,12 +18,14 @@ from itertools import count, pairwise, repeat
 from time import perf_counter_ns, process_time_ns
 from typing import TYPE_CHECKING, BinaryIO
 
+from suite.counters import read_counters
 from suite.process import die_with_parent
+from suite.trial.memory import arena_bytes, mapped_file, peak_rss_bytes, rss_bytes
 from suite.trial.protocol import SAMPLE_BYTES, TrialAnswer, TrialRequest
 from suite.warmup import SLOW_NS, window_size, windows_agree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from suite.runtimes.protocol import Executable, Values
 
@@ -74,10 +76,10 @@ def measure(request: TrialRequest) -> "tuple[TrialAnswer, array[int]]":
     """
     loaded = Loaded.from_request(request)
     sampler = Sampler(loaded.model.invoke, loaded.shortest_sample_ns, request.max_samples)
-    cut, steady = warm_up(sampler, request.warmup_cap_ns)
+    cut, steady = warm_up(sampler, request.warmup_cap_ns, request.energy_paths)
     while sampler.wants_more(cut.taken, perf_counter_ns() - cut.wall_ns, request.sampling_ns):
         sampler.take()
-    end = Mark.here(sampler.taken)
+    end = Mark.here(sampler.taken, request.energy_paths)
     answer = loaded.account(cut, end, sampler.inner_loops, steady=steady)
     return answer, sampler.samples[: sampler.taken]
 
@@ -87,6 +89,8 @@ class Loaded:
     """A model that is loaded and has run once, and what that took."""
 
     model: "Executable"
+    artifact_path: str
+    load_rss_bytes: int
     import_ns: int
     load_ns: int
     first_invocation_ns: int
@@ -104,8 +108,11 @@ class Loaded:
 
         runtime = import_runtime(request.runtime)
         imported = perf_counter_ns()
+        empty_bytes = rss_bytes()
+        begin_load = perf_counter_ns()
         model = runtime.load(request.artifact_path, request.threads, request.delegate)
         loaded = perf_counter_ns()
+        load_rss_bytes = rss_bytes() - empty_bytes
 
         fill_inputs(model, request.seed)
         gc.collect()
@@ -113,8 +120,10 @@ class Loaded:
         gc.disable()
         return cls(
             model,
+            request.artifact_path,
+            load_rss_bytes,
             import_ns=imported - begin,
-            load_ns=loaded - imported,
+            load_ns=loaded - begin_load,
             first_invocation_ns=_timed(model.invoke),
             clock_resolution_ns=clock_resolution_ns,
             clock_overhead_ns=clock_overhead_ns,
@@ -128,8 +137,10 @@ class Loaded:
 
     def account(self, cut: "Mark", end: "Mark", inner_loops: int, *, steady: bool) -> TrialAnswer:
         """Return what is to be said of the samples between two marks."""
+        steady_bytes = rss_bytes()
         output_digest, output_finite = read_outputs(self.model)
         peak_bytes = peak_rss_bytes()
+        places, weights_bytes = mapped_file(self.artifact_path)
         operators, delegated = self.model.delegation()
         return TrialAnswer(
             import_ns=self.import_ns,
@@ -150,6 +161,12 @@ class Loaded:
             major_faults=end.usage.ru_majflt - cut.usage.ru_majflt,
             run_delay_ns=longest_wait_ns(cut.threads, end.threads),
             peak_rss_bytes=peak_bytes,
+            steady_rss_bytes=steady_bytes,
+            load_rss_bytes=self.load_rss_bytes,
+            weights_rss_bytes=weights_bytes,
+            arena_bytes=arena_bytes(self.model.tensors(), places),
+            energy_begin_uj=cut.energy_uj,
+            energy_end_uj=end.energy_uj,
             clock_resolution_ns=self.clock_resolution_ns,
             clock_overhead_ns=self.clock_overhead_ns,
             computes_in=self.model.computes_in(),
@@ -229,15 +246,20 @@ class Mark:
     usage: resource.struct_rusage
     threads: dict[str, tuple[int, int]]
     """Time that each thread has run, and has been ready and waited for a CPU, ns."""
+    energy_uj: list[int]
+    """What the node's energy counters say, as far as they are asked."""
 
     @classmethod
-    def here(cls, taken: int) -> "Mark":
+    def here(cls, taken: int, energy_paths: "Sequence[str]" = ()) -> "Mark":
         """Read the accounts now."""
         usage, threads = resource.getrusage(resource.RUSAGE_SELF), thread_times_ns()
-        return cls(taken, perf_counter_ns(), process_time_ns(), usage, threads)
+        energy_uj = read_counters(energy_paths)
+        return cls(taken, perf_counter_ns(), process_time_ns(), usage, threads, energy_uj)
 
 
-def warm_up(sampler: Sampler, cap_ns: int) -> tuple[Mark, bool]:
+def warm_up(
+    sampler: Sampler, cap_ns: int, energy_paths: "Sequence[str]" = ()
+) -> tuple[Mark, bool]:
     """Take windows until two adjacent ones agree, or the cap is reached.
 
     Returns
@@ -249,7 +271,7 @@ def warm_up(sampler: Sampler, cap_ns: int) -> tuple[Mark, bool]:
     # Of a slow model the probes are a window already: another would cost more than it tells.
     earlier = sampler.samples[: sampler.taken] if sampler.slow else sampler.take()
     for windows in count(2):
-        cut = Mark.here(sampler.taken)
+        cut = Mark.here(sampler.taken, energy_paths)
         later = sampler.take()
         if windows_agree(earlier, later):
             return cut, True
@@ -258,7 +280,7 @@ def warm_up(sampler: Sampler, cap_ns: int) -> tuple[Mark, bool]:
         if spent or sampler.taken > len(sampler.samples) // 2:
             break
         earlier = later
-    return Mark.here(sampler.taken), False
+    return Mark.here(sampler.taken, energy_paths), False
 
 
 def clock_quality() -> tuple[float, float]:
@@ -300,16 +322,6 @@ def read_outputs(model: "Executable") -> tuple[str, bool]:
         if values.dtype.kind == "f":
             finite = finite and bool(np.isfinite(values).all())
     return sha256.hexdigest(), finite
-
-
-def peak_rss_bytes() -> int:
-    """Return the most memory that this program was resident in.
-
-    Not `ru_maxrss`: over fork and exec that one starts at the parent's size.
-    """
-    with open("/proc/self/status") as status:  # noqa: PTH123  (pathlib would be an import more)
-        line = next(line for line in status if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
 
 
 def thread_times_ns() -> dict[str, tuple[int, int]]:
