@@ -28,10 +28,10 @@ def cost(results: xr.Dataset) -> xr.Dataset:
         - `node_hours_per_million` (h): one instance has the node to itself;
         - `packed_node_hours_per_million` (h): as many instances as the node has cores for, if none
           disturbed another: a lower bound;
-        - `joules_per_million` (J): from `energy_j`, joules an inference, where the results have it.
+        - `joules_per_million` (J): from `energy_j`, joules an invocation, where there are any.
 
-        Each that follows from the latency alone has `_low` and `_high`, from its 95 % interval. An
-        invocation of a batch is as many inferences. NaN where something is not known.
+        Each that follows from the latency or the energy alone has `_low` and `_high`, from its 95 %
+        interval. An invocation of a batch is as many inferences. NaN where something is not known.
 
     Examples
     --------
@@ -51,10 +51,10 @@ def cost(results: xr.Dataset) -> xr.Dataset:
     parallelism = results["effective_parallelism"].median(("node", "trial"))
     used = results["median_ns"] / NS_PER_S / batch * MILLION * parallelism
     found["cpu_seconds_per_million"] = used.assign_attrs(units="s")
-    if "energy_j" in results:
-        energy = results["energy_j"]
-        of_cell = energy.median([dim for dim in ("node", "trial") if dim in energy.dims])
-        found["joules_per_million"] = (of_cell / batch * MILLION).assign_attrs(units="J")
+    if "energy_j" in results and results["energy_j"].notnull().any():
+        for end in ("", "_low", "_high"):
+            joules = results[f"energy{end}_j"] / batch * MILLION
+            found[f"joules_per_million{end}"] = joules.assign_attrs(units="J")
     return xr.Dataset({name: values.transpose(*dims) for name, values in found.items()})
 
 

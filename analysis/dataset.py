@@ -10,6 +10,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from analysis.frugality import (
+    CLIMATE_VARIABLES,
+    ENERGY_VARIABLES,
+    MEMORY_VARIABLES,
+    Used,
+    counts_memory,
+    energy_of,
+    medians_of,
+)
 from analysis.invocations import (
     INVOCATION_VARIABLES,
     QUANTILES,
@@ -36,6 +45,9 @@ TRIAL_VARIABLES = {
     "effective_parallelism": "1",
     "threads_seen": "1",
     "start_unix_ns": "nanoseconds since 1970-01-01",
+    **{f"frequency_{moment}_hz": "Hz" for moment in ("before", "after")},
+    **{f"temperature_{moment}_degc": "degC" for moment in ("before", "after")},
+    **dict.fromkeys(("idle_package_w", "idle_dram_w"), "W"),
 }
 """What is taken over for each trial as it stands, with its unit."""
 
@@ -61,7 +73,7 @@ ONLY_WITH = {
 """What there is nothing of where the other is 0."""
 
 NODE_VARIABLES = {
-    **dict.fromkeys(("cpu_name", "microarchitecture", "kernel", "governor"), ""),
+    **dict.fromkeys(("cpu_name", "microarchitecture", "kernel", "governor", "energy_absent"), ""),
     **dict.fromkeys(("sockets", "cores", "cpus", "numa_nodes"), "1"),
     "memory_bytes": "byte",
 }
@@ -97,12 +109,21 @@ def open_results(path: Path | str | Sequence[Path | str]) -> xr.Dataset:
         `p99_ns`, NaN with the reason in `p90_lack`, `p99_lack` where the evidence that
         `analysis.tails` asks for is lacking.
 
-        Over the axes, `node` and `trial`: `trial_median_ns`, `trial_invocations`,
+        Of energy, NaN where it was not counted: `energy_j` of an invocation with `energy_low_j`
+        and `energy_high_j` (median of the trials and its interval), of what `energy_covers` says:
+        "packages and memory", or "packages" where the memory is not counted; `net_energy_j`,
+        likewise, without what the idle node uses in the same time; `package_energy_j` and
+        `dram_energy_j`; `images_per_joule`, likewise (a batch has many). Medians of the trials:
+        `frequency_during_hz`, `temperature_during_degc`, and what was resident in memory,
+        `steady_rss_bytes`, `load_rss_bytes`, `weights_rss_bytes`, `arena_bytes`
+        (see docs/energy.md).
+
+        Over the axes, `node` and `trial`: `trial_energy_j`, `trial_median_ns`, `trial_invocations`,
         `trial_median_error` (see `analysis.invocations`) and what else is known of a trial; NaN
         where there is none.
 
         Over `node`: its noise (see `analysis.noise`), and what is known of the machine, as
-        `cpu_name` and `cores`.
+        `cpu_name`, `cores` and `energy_absent` (why energy was not counted).
 
         Attributes: the run's provenance.
 
@@ -154,8 +175,11 @@ def _open(file: Path) -> xr.Dataset:
             for name in ARTIFACT_VARIABLES:
                 absent = name in ONLY_WITH and not getattr(artifact, ONLY_WITH[name])
                 variables[name].values[place] = np.nan if absent else getattr(artifact, name)
+        memory = counts_memory(judgement.counted)
         for trial in judgement.counted:
-            _fill_trial(variables, (*place, node_place[trial.node_id], trial.round), trial)
+            at = (*place, node_place[trial.node_id], trial.round)
+            _fill_trial(variables, at, trial)
+            variables["trial_energy_j"].values[at] = Used.by(trial).in_all(memory=memory)
     for name, units in NODE_VARIABLES.items():
         values = [getattr(node, name) for node in results.nodes]
         machine = np.array(values) if units else np.array(values, dtype=object)
@@ -243,6 +267,10 @@ def _empty(
         "cell_id": text(),
         "output_digest": text(),
         "peak_rss_bytes": numbers("byte"),
+        "energy_covers": text(),
+        **{name: numbers(units) for name, units in ENERGY_VARIABLES.items()},
+        **{name: numbers(units) for name, units in CLIMATE_VARIABLES.items()},
+        **{name: numbers(units) for name, units in MEMORY_VARIABLES.items()},
         **{name: numbers("1") for name in DELEGATION},
         **{name: numbers(units) for name, units in INVOCATION_VARIABLES.items()},
         **{f"{name}_lack": text() for name in QUANTILES},
@@ -251,6 +279,7 @@ def _empty(
         "trial_peak_rss_bytes": by_trial("byte"),
         "trial_invocations": by_trial("1"),
         "trial_median_error": by_trial("1"),
+        "trial_energy_j": by_trial("J"),
         **{name: by_trial(units) for name, units in TRIAL_VARIABLES.items()},
     }
 
@@ -283,6 +312,8 @@ def _fill_cell(
             for name in DELEGATION
         },
         **of_invocations(judgement.counted),
+        **energy_of(judgement.counted, int(cell.axes.get("batch", 1))),
+        **medians_of(judgement.counted),
     }
     for name, value in found.items():
         variables[name].values[place] = value

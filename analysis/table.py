@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.extras import need
+from analysis.frugality import CLIMATE_VARIABLES, ENERGY_VARIABLES
 from analysis.planes import PLANE, planes
 from analysis.speedups import speedup
 from suite.verdict import REASONS
@@ -35,6 +36,8 @@ WHOLE = (
     *("artifact_bytes", "artifact_compressed_bytes", "encoded_bytes", "peak_rss_bytes"),
     *("labelled_examples", "trials", "operators_run", "operators_delegated"),
 )
+ONLY_IF_ANY = (*ENERGY_VARIABLES, *CLIMATE_VARIABLES)
+"""What most machines do not tell: without a single value it is left out."""
 
 Record = dict[str, Any]
 
@@ -47,11 +50,14 @@ def to_json(results: xr.Dataset) -> list[Record]:
     reasons, empty where valid); `error` (text or null); `throughput_per_s`; `speedup_threads` and
     `speedup_float32` with `_low` and `_high`; `min_ns`, `spread`, `p90_ns`, `p99_ns` and what these
     two lack, as `p90_lack`; `artifact_compressed_bytes` and `encoded_bytes`; the error against the
-    float reference; and the accuracy on labelled examples, `labelled_top1`, beside the reference's.
-    What is not known is null.
+    float reference; the accuracy on labelled examples, `labelled_top1`, beside the reference's; and
+    what was resident in memory. What is not known is null. Energy and what it covers, frequency and
+    temperature are there only where any cell has them.
     """
     axes = _axes(results)
     plain = results[[name for name in results.data_vars if results[name].dims == axes]]
+    unknown = [name for name in ONLY_IF_ANY if name in plain and plain[name].isnull().all()]
+    plain = plain.drop_vars([*unknown, *(["energy_covers"] if "energy_j" in unknown else [])])
     for name, baseline in RATIOS.items():
         if baseline.keys() <= set(axes):
             ratio = speedup(results, **baseline)
@@ -132,15 +138,17 @@ def _flat(results: xr.Dataset) -> Iterator[Record]:
 
 
 OVER_1_THREAD = "× over 1\nthread"
+ENERGY = "mJ\neach"
 TOP1 = "top-1\n%"
 HEADINGS = (
     *("latency", "± %", "per s", OVER_1_THREAD, "× over\nfloat32"),
-    *("disk\nMiB", "peak\nMiB", TOP1),
+    *("disk\nMiB", "peak\nMiB", ENERGY, TOP1),
 )
 EXPLANATION = (
     "latency: median of the trials, ± half its 95 % interval; ×: times faster; "
     "disk: the model's file; peak: memory of the process that ran it"
 )
+ENERGY_EXPLANATION = "; mJ: energy of {covers} of the whole node for an example, idle included"
 TOP1_EXPLANATION = "; top-1: labelled test examples that it gets right"
 
 
@@ -153,7 +161,9 @@ def to_rich_table(results: xr.Dataset) -> RenderableType:
     sections = [(title, to_json(plane)) for title, plane in planes(results)]
     records = [record for _, section in sections for record in section]
     shown = headings(records)
+    covers = " or ".join(sorted({r["energy_covers"] for r in records if r.get("energy_j")}))
     explanation = EXPLANATION + TOP1_EXPLANATION * (TOP1 in shown)
+    explanation += ENERGY_EXPLANATION.format(covers=covers) * (ENERGY in shown)
     found = {reason for r in records if _measured(r) for reason in r["verdict"]}
     letters = dict(zip((name for name in REASONS if name in found), ascii_lowercase, strict=False))
     return Group(
@@ -225,6 +235,8 @@ def headings(records: list[Record]) -> list[str]:
     silent = set()
     if not any(record["labelled_examples"] for record in records):
         silent.add(TOP1)
+    if not any(record.get("energy_j") for record in records):
+        silent.add(ENERGY)
     if all(record["threads"] == 1 for record in records):
         silent.add(OVER_1_THREAD)
     return [heading for heading in HEADINGS if heading not in silent]
@@ -241,6 +253,7 @@ def numbers(record: Record, shown: list[str]) -> list[str]:
         digits(record.get("speedup_float32")),
         mebibytes(record["artifact_bytes"]),
         mebibytes(record["peak_rss_bytes"]),
+        millijoules(record),
         f"{100 * record['labelled_top1']:.2f}" if record["labelled_examples"] else "-",
     )
     named = dict(zip(HEADINGS, written, strict=True))
@@ -273,6 +286,12 @@ def digits(value: float | None) -> str:
         return "0"
     exponent = int(f"{value:.2e}".partition("e")[2])  # rounded first: 9.999 is 10.0
     return f"{value:.{max(0, 2 - exponent)}f}"
+
+
+def millijoules(record: Record) -> str:
+    """Write the energy of an example."""
+    joules = record.get("energy_j")
+    return "-" if joules is None else digits(1e3 * joules / record.get("batch", 1))
 
 
 def mebibytes(value: float | None) -> str:

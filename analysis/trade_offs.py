@@ -12,11 +12,17 @@ from analysis.table import to_dataframe
 from analysis.trust import usable
 from suite.errors import UserError, nearest
 
-MORE_IS_BETTER = ("top1", "cosine", "efficiency", "per_s", "ratio", "speedup")
+MORE_IS_BETTER = ("top1", "cosine", "efficiency", "per_joule", "per_s", "ratio", "speedup")
 """A variable with one of these in its name is better where it is larger; any other, smaller."""
-USUAL = ("median_ns", "artifact_bytes", "labelled_top1", "top1_agreement")
-HELD_BY = {"median_ns": "ci_high_ns", "points_lost": "points_lost_high"}
+USUAL = ("median_ns", "artifact_bytes", "energy_j", "labelled_top1", "top1_agreement")
+HELD_BY = {
+    "median_ns": "ci_high_ns",
+    "energy_j": "energy_high_j",
+    "points_lost": "points_lost_high",
+}
 """What a limit is held to by: not the estimate, but the end of its interval."""
+TRIALS_OF = {"median_ns": "trial_median_ns", "energy_j": "trial_energy_j"}
+"""What is drawn anew, and from which trials."""
 DRAWS = 1000
 
 Floats = npt.NDArray[np.float64]
@@ -32,8 +38,9 @@ def pareto(
 ) -> xr.Dataset:
     """Return which cells no other cell beats in every objective at once.
 
-    The latency is drawn anew by resampling: nodes where there are several, then their trials. The
-    share of draws in which a cell is on the front is its probability to be there.
+    Latency and energy are drawn anew by resampling: nodes where there are several, then their
+    trials, the same ones for both. The share of draws in which a cell is on the front is its
+    probability to be there.
 
     Parameters
     ----------
@@ -42,8 +49,8 @@ def pareto(
     objectives
         Variables over the sweep's axes, or axes, as `threads`, or `points_lost` (see
         `accuracy_loss`); accuracy, agreement and the like are better where they are larger, all
-        else where it is smaller. As a rule the latency, the
-        artifact's size and how right it is, as far as the results have them.
+        else where it is smaller. As a rule the latency, the artifact's size, the energy and how
+        right it is, as far as the results have them.
     within
         Axes on whose each point a front of its own is drawn.
     draws, seed
@@ -78,8 +85,11 @@ def pareto(
         at = tuple(places.T)
         on_front[at] = _front(costs[at][None])[0]
         drawn = np.repeat(costs[at][None], draws, axis=0)
-        if "median_ns" in objectives:
-            drawn[:, :, objectives.index("median_ns")] = _draw(results, places, draws, rng)
+        state = rng.bit_generator.state
+        for number, name in enumerate(objectives):
+            if name in TRIALS_OF:
+                rng.bit_generator.state = state  # so that the same trials are drawn of each
+                drawn[:, :, number] = _draw(results[TRIALS_OF[name]], places, draws, rng)
         probability[at] = _front(drawn).mean(axis=0)
     return xr.Dataset(
         {
@@ -106,8 +116,8 @@ def best(
     results
         As `analysis.open_results` returns them; select from them what the question is about.
     at_most, at_least
-        Limits by variable; `points_lost` (see `accuracy_loss`) is one too. Limits on it and on
-        `median_ns` are held to by the upper end of the interval.
+        Limits by variable; `points_lost` (see `accuracy_loss`) is one too. Limits on it, on
+        `median_ns` and on `energy_j` are held to by the upper end of the interval.
     objective
         What is to be best, see `pareto` for which way.
     draws, seed
@@ -150,8 +160,8 @@ def best(
         )
     places = np.argwhere(within)
     drawn = np.repeat(costs[within][None], draws, axis=0)
-    if objective == "median_ns":
-        drawn = _draw(results, places, draws, np.random.default_rng(seed))
+    if objective in TRIALS_OF:
+        drawn = _draw(results[TRIALS_OF[objective]], places, draws, np.random.default_rng(seed))
     winners = drawn == drawn.min(axis=1, keepdims=True)
     rows = np.flatnonzero(within[results["status"].values != ""])
     frame = to_dataframe(results).iloc[rows].assign(probability_best=winners.mean(axis=0))
@@ -223,11 +233,11 @@ def _front(costs: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _draw(
-    results: xr.Dataset, places: npt.NDArray[np.int64], draws: int, rng: np.random.Generator
+    trials: xr.DataArray, places: npt.NDArray[np.int64], draws: int, rng: np.random.Generator
 ) -> Floats:
     """Return resampled medians, shape (draws, cells)."""
-    trials = results["trial_median_ns"].transpose(*results["median_ns"].dims, "node", "trial")
-    drawn = [_resampled(trials.values[tuple(place)], draws, rng) for place in places]
+    by_cell = trials.transpose(..., "node", "trial").values
+    drawn = [_resampled(by_cell[tuple(place)], draws, rng) for place in places]
     return np.stack(drawn, axis=1)
 
 
@@ -239,7 +249,9 @@ def _resampled(trials: Floats, draws: int, rng: np.random.Generator) -> Floats:
     trials
         Shape (nodes, rounds), NaN where there is none, but not everywhere.
     """
-    trials = np.sort(trials[np.isfinite(trials).any(axis=1)])  # NaN last
+    trials = trials[np.isfinite(trials).any(axis=1)]
+    last = np.argsort(np.isnan(trials), axis=1, kind="stable")  # of NaN
+    trials = np.take_along_axis(trials, last, axis=1)
     nodes, rounds = trials.shape
     counts = np.isfinite(trials).sum(axis=1)
     node = rng.integers(nodes, size=(draws, nodes))[..., None]

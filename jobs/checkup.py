@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from suite.doctor import WATCH_S, Examination, diagnose, examine
+from suite.energy import Counters
 from suite.topology import format_cpu_list, granted_cpus, pin_order, read_cpus
 
 T = TypeVar("T")
@@ -24,14 +25,16 @@ def check_up(watch_s: float = WATCH_S) -> Examination:
 def to_json(seen: Examination) -> dict[str, Any]:
     """Return an examination as JSON types: what is absent is null, and `absent` says why."""
     said = asdict(seen)
-    absent = {**said["machine"].pop("absent"), **said["state"].pop("absent")}
+    for part in ("machine", "state"):
+        del said[part]["absent"]
     if math.isinf(seen.machine.quota_cpus or 0):
         said["machine"]["quota_cpus"] = "unlimited"
     return {
         "host": platform.node(),
         "findings": [asdict(finding) for finding in diagnose(seen)],
-        "absent": absent,
+        "absent": absent(seen),
         **{name: said[name] for name in ("machine", "state", "probe")},
+        "energy": {name: list(said["counters"][name]) for name in ("package", "dram")},
     }
 
 
@@ -40,7 +43,7 @@ def print_check_up(seen: Examination, console: Console) -> None:
     table = Table(title=platform.node(), title_justify="left", show_header=False, box=None)
     for name, text in facts(seen).items():
         table.add_row(name, text)
-    for name, why in {**seen.machine.absent, **seen.state.absent}.items():
+    for name, why in absent(seen).items():
         table.add_row(name, f"absent: {why}", style="dim")
     console.print(table, markup=False, highlight=False)
     findings = diagnose(seen)
@@ -50,6 +53,12 @@ def print_check_up(seen: Examination, console: Console) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     if not findings:
         console.print("Nothing was found that bears on a measurement.")
+
+
+def absent(seen: Examination) -> dict[str, str]:
+    """Return what a node does not tell, and why."""
+    energy = {"energy": seen.counters.absent} if seen.counters.absent else {}
+    return {**seen.machine.absent, **seen.state.absent, **energy}
 
 
 def facts(seen: Examination) -> dict[str, str]:
@@ -81,6 +90,7 @@ def facts(seen: Examination) -> dict[str, str]:
         "clock source": machine.clock_source,
         "transparent huge pages": machine.huge_pages,
         "swapped out": _say(state.swapped_bytes, lambda n: f"{n / 2**20:.0f} MiB"),
+        "energy counted": _counted(seen.counters),
         "probe": f"{probe.median_ns / 1e3:.0f} µs, at least {probe.least_ns / 1e3:.0f}",
     }
     return {name: text for name, text in known.items() if text is not None}
@@ -88,6 +98,11 @@ def facts(seen: Examination) -> dict[str, str]:
 
 def _say(value: T | None, text: Callable[[T], str]) -> str | None:
     return None if value is None else text(value)
+
+
+def _counted(counters: Counters) -> str | None:
+    parts = {"packages": counters.package, "memory": counters.dram}
+    return ", ".join(f"{what} ({len(found)})" for what, found in parts.items() if found) or None
 
 
 def _gigahertz(hz: float) -> str:

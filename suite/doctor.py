@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from suite.energy import Counters, find_counters
 from suite.probe import Probe, run_probe
 from suite.state import Machine, State, read_machine, read_state
 from suite.topology import format_cpu_list
@@ -45,6 +46,7 @@ class Examination:
     """Just after the probe, so that its frequency is that of a CPU at work."""
     later: State
     """When this process has slept: what has happened since was others' doing."""
+    counters: Counters
 
 
 def examine(
@@ -70,12 +72,13 @@ def examine(
     probed = probe(granted[0])
     state = read_state(granted, root)
     sleep(watch_s)
-    return Examination(machine, probed, state, read_state(granted, root))
+    later = read_state(granted, root)
+    return Examination(machine, probed, state, later, find_counters(root, sleep))
 
 
 def diagnose(seen: Examination) -> tuple[Finding, ...]:
     """Return what is to be said of a node, warnings first; of what is absent, nothing."""
-    found = (*_cpus(seen.machine), *_time(seen), *_speed(seen), *_memory(seen))
+    found = (*_cpus(seen.machine), *_time(seen), *_speed(seen), *_memory(seen), *_energy(seen))
     return tuple(sorted(found, key=lambda finding: finding.severity, reverse=True))
 
 
@@ -248,4 +251,16 @@ def _memory(seen: Examination) -> Iterator[Finding]:
             "swap",
             f"{seen.state.swapped_bytes / 2**20:.0f} MiB are swapped out",
             "Free memory; major_faults of a trial tells whether it was hit.",
+        )
+
+
+def _energy(seen: Examination) -> Iterator[Finding]:
+    """Tell how energy could be measured that is not."""
+    absent = seen.counters.absent
+    if "energy_uj" in absent and "does not rise" not in absent:
+        yield _note(
+            "energy",
+            f"there are energy counters, and not all can be read: {absent}",
+            "As root, until the next boot: chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj "
+            "(they can be used to spy on others: on nodes of one user at a time).",
         )

@@ -134,7 +134,7 @@ def find_counters(
     found |= _rising({w: said for w, said in found.items() if not isinstance(said, str)}, sleep)
     reasons = [f"{what}: {said}" for what, said in found.items() if isinstance(said, str)]
     package, memory = (() if isinstance(said, str) else said for said in found.values())
-    return Counters(package, memory, "; ".join(reasons))
+    return Counters(package, memory, "; ".join(reasons) if names else why)
 
 
 def _readable(zones: list[Path], root: Path, why: str) -> tuple[Counter, ...] | str:

@@ -687,7 +687,7 @@ def test_memory_bounds_how_many_are_built_at_once(models: Path, tmp_path: Path) 
 def test_what_a_check_refuses() -> None:
     with pytest.raises(UnfitError, match="VAR_HANDLE"):
         check_operators(TfliteFile({"ADD": 1, "VAR_HANDLE": 2}, "float32", Work()))
-    check_operators(TfliteFile({"ADD": 1}, "float32"))
+    check_operators(TfliteFile({"ADD": 1}, "float32", Work()))
     with pytest.raises(UnfitError, match="not finite"):
         check_outputs([[np.array([1.0, np.nan])]])
     check_outputs([[np.array([1.0, 2.0])]])

@@ -49,6 +49,7 @@ def _sentences(plane: xr.Dataset) -> Iterator[str]:
         f"Cheapest: {_name(cheapest)}, {digits(cheapest['core_seconds_per_million'])} core-seconds "
         "for a million inferences."
     )
+    yield from _frugal(plane)
     yield from _worth(plane)
 
 
@@ -103,6 +104,22 @@ def _smallest(ranked: pd.DataFrame) -> Iterator[str]:
         yield f"Smallest: {smallest['quantization']}, {mebibytes(smallest['artifact_bytes'])} MiB."
 
 
+def _frugal(plane: xr.Dataset) -> Iterator[str]:
+    """Say which needs the least energy, if any was counted."""
+    if plane["energy_j"].isnull().all():
+        return
+    first = best(plane, objective="energy_j").iloc[0]
+    batch = first.get("batch", 1)
+    text = f"Most frugal: {_name(first)}, {digits(1e3 * first['energy_j'] / batch)} mJ an example"
+    if np.isfinite(first["energy_low_j"]):
+        low, high = (digits(1e3 * first[f"energy_{end}_j"] / batch) for end in ("low", "high"))
+        text += f" (95\u00a0% interval {low} to {high})"
+    if np.isfinite(first["net_energy_j"]):
+        text += f", {digits(1e3 * first['net_energy_j'] / batch)} beyond what the idle node uses"
+    text += f"; {digits(first['images_per_joule'])} examples a joule"
+    yield f"{text}. Counted: the node's {first['energy_covers']}."
+
+
 def _worth(plane: xr.Dataset) -> Iterator[str]:
     """Say what is on the front of latency and size, unless that is one cell, or all."""
     if plane["artifact_bytes"].isnull().all():
@@ -125,9 +142,17 @@ def trust(results: xr.Dataset) -> list[str]:
     said = [f"{valid} of {planned} cells are valid; of the others the table says why."]
     if valid == planned:
         said = [f"All {planned} cells are valid."]
+    said += _energy(results)
     if results.sizes["node"] > 1:
         said += _nodes(node_variability(results))
     return said
+
+
+def _energy(results: xr.Dataset) -> Iterator[str]:
+    """Say why energy was not counted, if it was nowhere."""
+    if results["energy_j"].isnull().all() and results.sizes["node"]:
+        absent = {str(reason) for reason in np.ravel(results["energy_absent"])} - {"", "nan"}
+        yield f"Energy was not measured: {', '.join(sorted(absent)) or 'no trial counted it'}."
 
 
 def _nodes(found: xr.Dataset) -> Iterator[str]:

@@ -62,9 +62,15 @@ def nodes(results: xr.Dataset) -> list[dict[str, str]]:
                 "memory": f"{memory / 2**30:.0f} GiB" if memory else "unknown",
                 "kernel": text("kernel"),
                 "governor": text("governor"),
+                "energy": _counted(node, text("energy_absent")),
             }
         )
     return told
+
+
+def _counted(node: xr.Dataset, absent: str) -> str:
+    counted = "counted" if node["trial_energy_j"].notnull().any() else "not counted"
+    return counted if absent == "unknown" else f"{counted} ({absent})"
 
 
 def provenance(results: xr.Dataset) -> dict[str, str]:

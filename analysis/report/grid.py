@@ -14,7 +14,7 @@ SORTED_BY = dict(
         HEADINGS,
         (
             *("latency_ms", "half_width", "throughput_per_s", "speedup_threads", "speedup_float32"),
-            *("artifact_bytes", "peak_rss_bytes", "labelled_top1"),
+            *("artifact_bytes", "peak_rss_bytes", "energy_j", "labelled_top1"),
         ),
         strict=True,
     )
