@@ -72,7 +72,7 @@ def counts_memory(trials: Sequence[TrialRow]) -> bool:
 
 def energy_of(trials: Sequence[TrialRow], batch: int) -> dict[str, float | str]:
     """Return the `ENERGY_VARIABLES` of a cell, and `energy_covers`; nothing where none is known."""
-    used = [by for by in map(Used.by, trials) if not math.isnan(by.package_j)]
+    used = [by for by in map(Used.by, trials) if by.package_j > 0]
     if not used:
         return {}
     memory = counts_memory(trials)
@@ -105,7 +105,7 @@ def _interval(joules: Sequence[float]) -> Intervals:
     A node that was less idle before the job than it could be makes a net energy below zero.
     """
     values = np.asarray(joules, float)
-    if (values > 0).all():
+    if ((values > 0) & (values < np.inf)).all():
         return median(values)
     nothing = np.array(NAN)
     return Intervals(np.median(values), nothing, nothing)

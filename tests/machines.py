@@ -104,3 +104,46 @@ ALTRA = {
     "sys/class/thermal/thermal_zone1/trip_point_1_temp": "105000\n",
 }
 """An aarch64 server: no SMT, no turbo switch, thermal zones, CPPC."""
+
+RAPL = "sys/class/powercap/intel-rapl"
+
+
+def zone(place: str, name: str, energy_uj: int, range_uj: int = 262_143_328_850) -> dict[str, str]:
+    """Return a zone of powercap: `place` is its number, behind those that it lies in."""
+    return {
+        f"{RAPL}:{place}/name": f"{name}\n",
+        f"{RAPL}:{place}/energy_uj": f"{energy_uj}\n",
+        f"{RAPL}:{place}/max_energy_range_uj": f"{range_uj}\n",
+    }
+
+
+RAPL_XEON = {
+    **zone("0", "package-0", 1_000_000),
+    **zone("0:0", "core", 10**11),
+    **zone("0:1", "dram", 2_000_000, range_uj=65_712_999_613),
+    **zone("1", "package-1", 3_000_000),
+    **zone("1:0", "core", 10**11),
+    **zone("1:1", "dram", 4_000_000, range_uj=65_712_999_613),
+    **zone("2", "psys", 10**11),
+    "sys/class/powercap/intel-rapl-mmio:0/name": "package-0\n",
+    "sys/class/powercap/intel-rapl-mmio:0/energy_uj": "1000000\n",
+    "sys/class/powercap/intel-rapl-mmio:0/max_energy_range_uj": "262143328850\n",
+}
+"""Two packages with their memory; what is a part of them, the whole, or the same once more."""
+
+RAPL_EPYC = {
+    **zone("0", "package-0", 7, range_uj=65_532_610_987),
+    **zone("0:0", "core", 10**9, range_uj=65_532_610_987),
+}
+"""AMD's: under Intel's name, without memory."""
+
+
+def rise(root: Path, joules: Mapping[str, float]) -> None:
+    """Let counters rise, each in the zone of its place, and begin anew behind their ranges."""
+    for place, risen_j in joules.items():
+        folder = root / f"{RAPL}:{place}"
+        range_uj = int((folder / "max_energy_range_uj").read_text())
+        value = int((folder / "energy_uj").read_text()) + round(risen_j * 1e6)
+        temporary = folder / "new"
+        temporary.write_text(f"{value % (range_uj + 1)}\n")
+        temporary.replace(folder / "energy_uj")  # never half-written for who reads it

@@ -53,10 +53,19 @@ def a_node(node_id: str = "n0", **values: Any) -> NodeRow:
     return a_row(NodeRow, **{"node_id": node_id, "host": "host"} | values)
 
 
+NOT_COUNTED = dict.fromkeys(
+    (
+        *("package_energy_j", "dram_energy_j", "idle_package_w", "idle_dram_w"),
+        *("frequency_during_hz", "temperature_during_degc", "window_ns", "counted_ns"),
+    ),
+    float("nan"),
+)
+"""What a machine as most are says of a trial."""
+
+
 def a_trial(trial_id: str = "t0", latency_ns: Any = (30, 10, 11), **values: Any) -> TrialRow:
     """Return a trial of the cell c0 on the node n0."""
-    plain: dict[str, Any] = {"cell_id": "c0", "node_id": "n0", "status": "ok", "inner_loops": 1}
-    plain["counted_ns"] = float("nan")
+    plain = {"cell_id": "c0", "node_id": "n0", "status": "ok", "inner_loops": 1, **NOT_COUNTED}
     latency = np.array(latency_ns, np.uint64)
     return a_row(TrialRow, **plain | {"trial_id": trial_id, "latency_ns": latency} | values)
 

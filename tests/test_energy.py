@@ -1,0 +1,406 @@
+"""Energy, heat, speed and memory of a trial: made-up machines, and real trials on stand-ins."""
+
+import math
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis import open_results, to_json
+from analysis.frugality import PACKAGES_AND_MEMORY
+from jobs import run
+from suite import Axes, Measure, ModelSpec, Sweep
+from suite.energy import (
+    LEAST_WINDOW_NS,
+    MOST_W,
+    Counter,
+    Counters,
+    Power,
+    find_counters,
+    idle_power,
+    risen_j,
+)
+from suite.results.rows import TrialRow
+from suite.results.write import write_results
+from suite.sensors import Climate, Lookout, Sensors
+from suite.topology import elsewhere, granted_cpus, read_cpus
+from suite.trial.instruments import BARE, Instruments
+from suite.trial.launch import TrialName, run_trial
+from suite.trial.memory import arena_bytes, find_mapped
+from suite.trial.protocol import TrialRequest
+from tests.machines import RAPL, RAPL_EPYC, RAPL_XEON, XEON, frequency, lay, rise, zone
+from tests.rows import a_node, some_results
+
+RISING = {"0": 0.001, "0:1": 0.001, "1": 0.001, "1:1": 0.001}
+SECOND_NS = 10**9
+
+
+def found(root: Path, *files: Mapping[str, str]) -> Counters:
+    """Return the counters of a machine of these files, all of which rise."""
+    lay(root, *files)
+
+    def rise_all(_: float) -> None:
+        rise(root, {p: j for p, j in RISING.items() if (root / f"{RAPL}:{p}/energy_uj").is_file()})
+
+    return find_counters(root, rise_all)
+
+
+# Which counters there are
+
+
+def test_packages_and_their_memory_and_nothing_twice(tmp_path: Path) -> None:
+    counters = found(tmp_path, RAPL_XEON)
+    zones = [str(Path(path).parent.relative_to(tmp_path)) for path in counters.paths]
+    assert zones == [f"{RAPL}:{place}" for place in ("0", "1", "0:1", "1:1")]
+    assert (len(counters.package), len(counters.dram), counters.absent) == (2, 2, "")
+
+
+def test_amd_counts_packages_alone(tmp_path: Path) -> None:
+    counters = found(tmp_path, RAPL_EPYC)
+    assert (len(counters.package), counters.dram) == (1, ())
+    assert counters.absent == "memory: not offered here"
+
+
+def test_a_machine_without(tmp_path: Path) -> None:
+    def never(_: float) -> None:
+        raise AssertionError("there is nothing to wait for")
+
+    counters = find_counters(tmp_path, never)
+    assert counters == Counters()
+    assert counters.absent == "not offered here"
+    assert math.isnan(idle_power(counters, never).package_w)
+    used = counters.between(counters.read(), counters.read())
+    assert math.isnan(used.package_j) and math.isnan(used.dram_j)
+
+
+def test_what_may_not_be_read_leaves_no_partial_sum(tmp_path: Path) -> None:
+    lay(tmp_path, RAPL_XEON)
+    # Root reads whatever its mode is, so that something else stands where the file should.
+    unreadable = tmp_path / f"{RAPL}:1/energy_uj"
+    unreadable.unlink()
+    unreadable.mkdir()
+    counters = found(tmp_path)
+    assert counters.package == ()
+    assert counters.absent == f"packages: /{RAPL}:1/energy_uj: Is a directory"
+    assert len(counters.dram) == 2
+
+
+def test_what_a_container_hides(tmp_path: Path) -> None:
+    powercap = tmp_path / "sys/class/powercap"
+    powercap.mkdir(parents=True)
+    (powercap / "intel-rapl:0").symlink_to("../../devices/virtual/powercap/intel-rapl:0")
+    absent = find_counters(tmp_path).absent
+    assert absent == "packages: hidden from this container; memory: hidden from this container"
+
+
+def test_a_counter_that_does_not_count(tmp_path: Path) -> None:
+    lay(tmp_path, RAPL_XEON)
+    counters = find_counters(tmp_path, lambda _: rise(tmp_path, {"0": 1, "1": 1, "0:1": 1}))
+    assert len(counters.package) == 2
+    assert counters.dram == ()
+    assert counters.absent == f"memory: {tmp_path}/{RAPL}:1:1/energy_uj does not rise"
+
+
+@pytest.mark.parametrize("text", ["", "many", "-5"])
+def test_a_range_that_makes_no_sense(tmp_path: Path, text: str) -> None:
+    counters = found(tmp_path, RAPL_EPYC, {f"{RAPL}:0/max_energy_range_uj": text})
+    assert counters.package == ()
+    assert "max_energy_range_uj makes no sense" in counters.absent
+
+
+# What they say
+
+
+@given(st.integers(1, 10**12), st.integers(0, 10**13), st.floats(0, 1, exclude_max=True), st.data())
+def test_a_counter_that_goes_around_loses_nothing(
+    range_uj: int, begin: int, share: float, data: st.DataObject
+) -> None:
+    begin_uj = begin % (range_uj + 1)
+    risen_uj = round(share * range_uj)
+    longest_ns = math.ceil(range_uj / 1e6 / MOST_W * 1e9) - 1
+    wall_ns = data.draw(st.integers(1, 10**12))
+    told = risen_j(Counter("", range_uj), begin_uj, (begin_uj + risen_uj) % (range_uj + 1), wall_ns)
+    if LEAST_WINDOW_NS <= wall_ns < longest_ns:
+        assert told == risen_uj / 1e6
+    elif wall_ns < LEAST_WINDOW_NS or wall_ns > longest_ns + 1:
+        assert math.isnan(told)
+
+
+def test_packages_are_summed_around_the_end_of_a_range(tmp_path: Path) -> None:
+    last = zone("1", "package-1", 262_143_328_850 - 1_000_000)
+    counters = found(tmp_path, RAPL_XEON, last)
+    begin = counters.read(lambda: 0)
+    rise(tmp_path, {"0": 20.0, "1": 30.0, "0:1": 2.0, "1:1": 3.0})
+    end = counters.read(lambda: SECOND_NS)
+    assert end.values_uj[1] < begin.values_uj[1]  # that of package-1 has begun anew
+    used = counters.between(begin, end)
+    assert used.package_j == pytest.approx(50)
+    assert used.dram_j == pytest.approx(5)
+
+
+def test_windows_that_tell_nothing(tmp_path: Path) -> None:
+    counters = found(tmp_path, RAPL_XEON)
+    begin = counters.read(lambda: 0)
+    rise(tmp_path, {"0": 1, "1": 1, "0:1": 1, "1:1": 1})
+
+    def used(wall_ns: int) -> tuple[bool, bool]:
+        energy = counters.between(begin, counters.read(lambda: wall_ns))
+        return math.isnan(energy.package_j), math.isnan(energy.dram_j)
+
+    assert used(LEAST_WINDOW_NS - 1) == (True, True)
+    assert used(LEAST_WINDOW_NS) == (False, False)
+    # The range of the memory's is that of the packages over four.
+    assert used(100 * SECOND_NS) == (False, True)
+    assert used(300 * SECOND_NS) == (True, True)
+
+
+def test_a_counter_that_was_taken_away_meanwhile(tmp_path: Path) -> None:
+    counters = found(tmp_path, RAPL_XEON)
+    begin = counters.read(lambda: 0)
+    (tmp_path / f"{RAPL}:0/energy_uj").unlink()
+    rise(tmp_path, {"0:1": 1, "1:1": 1})
+    end = counters.read(lambda: SECOND_NS)
+    assert end.values_uj[0] == -1
+    assert math.isnan(counters.between(begin, end).package_j)
+    assert counters.between(begin, end).dram_j == pytest.approx(2)
+
+
+def test_the_power_of_an_idle_node_knows_no_spike(tmp_path: Path) -> None:
+    counters = found(tmp_path, RAPL_XEON)
+    now_ns, stretches = 0, 0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now_ns, stretches
+        now_ns += round(seconds * 1e9)
+        stretches += 1
+        spike = 500 if stretches == 2 else 0
+        rise(tmp_path, {"0": 20 * seconds + spike, "1": 10 * seconds, "0:1": seconds, "1:1": 0})
+
+    idle = idle_power(counters, sleep, lambda: now_ns)
+    assert idle.package_w == pytest.approx(30)
+    assert idle.dram_w == pytest.approx(1)
+    assert now_ns == 3 * SECOND_NS
+
+
+# Frequency and temperature
+
+
+def test_sensors_of_the_pinned_cpus_and_the_hottest_package(tmp_path: Path) -> None:
+    lay(tmp_path, XEON, frequency(1, scaling_cur_freq="3000000"))
+    assert Sensors.of([0, 1], tmp_path).read() == Climate(2.8e9, 62.0)
+    assert not Sensors.of([0, 1], tmp_path / "nothing")
+    nothing = Sensors.of([0], tmp_path / "nothing").read()
+    assert math.isnan(nothing.frequency_hz) and math.isnan(nothing.temperature_degc)
+
+
+def test_they_are_read_while_the_block_runs_and_summed_up(tmp_path: Path) -> None:
+    lay(tmp_path, XEON)
+    with Lookout(Sensors.of([0], tmp_path), granted_cpus()[0], every_s=0.001) as lookout:
+        for degc in (70, 90, 60):
+            seen = len(lookout.seen)
+            lay(tmp_path, {"sys/class/hwmon/hwmon2/temp1_input": f"{degc}000"})
+            while len(lookout.seen) < seen + 3:
+                pass
+    assert lookout.during == Climate(2.6e9, 90.0)
+    count = len(lookout.seen)
+    assert not lookout._thread.is_alive()
+    assert len(lookout.seen) == count
+
+
+@pytest.mark.parametrize(("files", "cpu"), [(XEON, None), ({}, 0)])
+def test_nothing_is_started_where_there_is_nothing_to_see_or_no_place_to_look_from(
+    tmp_path: Path, files: Mapping[str, str], cpu: int | None
+) -> None:
+    lay(tmp_path, files)
+    with Lookout(Sensors.of([0], tmp_path), cpu) as lookout:
+        assert lookout._thread.ident is None
+    assert math.isnan(lookout.during.frequency_hz)
+
+
+def test_one_looks_from_a_core_that_is_free(tmp_path: Path) -> None:
+    # 16 CPUs on 8 cores: siblings are 8 apart.
+    cpus = read_cpus(range(16), lay(tmp_path, XEON) / "sys")
+    assert elsewhere([0], cpus) not in (None, 0, 8)
+    assert elsewhere(range(7), cpus) in (7, 15)
+    assert elsewhere(range(8), cpus) is None
+    assert elsewhere([0], ()) is None
+
+
+# Memory
+
+SMAPS = """\
+7f0000000000-7f0000004000 r--p 00000000 fe:00 1          /models/a b\\012c.tflite
+Size:                 16 kB
+Rss:                   8 kB
+Pss:                   8 kB
+VmFlags: rd mr
+7f0000004000-7f0000006000 rw-p 00000000 00:00 0
+Rss:                   4 kB
+7f0000008000-7f0000009000 r--p 00004000 fe:00 1          /models/a b\\012c.tflite
+Rss:                   4 kB
+7f000000a000-7f000000b000 r--p 00000000 fe:00 2          /models/c.tflite
+Rss:                   4 kB
+"""
+
+
+def test_what_is_mapped_of_a_file() -> None:
+    places, resident = find_mapped(SMAPS, "/models/a b\nc.tflite")
+    assert places == [
+        range(0x7F0000000000, 0x7F0000004000),
+        range(0x7F0000008000, 0x7F0000009000),
+    ]
+    assert resident == 12 * 1024
+    places, resident = find_mapped(SMAPS, "/models/absent.tflite")
+    assert places == [] and math.isnan(resident)
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=10))
+def test_a_byte_of_the_arena_counts_once(tensors: list[tuple[int, int]]) -> None:
+    ranges = [range(begin, begin + size) for begin, size in tensors]
+    weights = [range(10, 20)]
+    expected = {byte for at in ranges if at.start not in weights[0] for byte in at}
+    assert arena_bytes(ranges, weights) == len(expected)
+    assert math.isnan(arena_bytes(None, weights))
+
+
+NAME = TrialName("run", "c0", "n0", 0, 0)
+
+
+def measured(tiny_tflite: Path, instruments: Instruments = BARE, **said: str) -> TrialRow:
+    request = TrialRequest(str(tiny_tflite), 1, granted_cpus()[:1], 0, **said)  # type: ignore[arg-type]
+    return run_trial(NAME, request, 60, instruments=instruments)
+
+
+def test_the_memory_of_a_real_trial(tiny_tflite: Path) -> None:
+    trial = measured(tiny_tflite)
+    page = 4096
+    assert 0 < trial.weights_rss_bytes <= -(-tiny_tflite.stat().st_size // page) * page
+    assert trial.weights_rss_bytes < trial.steady_rss_bytes <= trial.peak_rss_bytes
+    assert 0 < trial.load_rss_bytes < trial.steady_rss_bytes
+    # XNNPACK keeps activations where they cannot be seen.
+    assert trial.operators_delegated > 0
+    assert math.isnan(trial.arena_bytes)
+    assert math.isnan(trial.package_energy_j) and math.isnan(trial.frequency_during_hz)
+
+
+def test_the_arena_of_the_runtimes_own_kernels(tiny_tflite: Path) -> None:
+    trial = measured(tiny_tflite, delegate="none")
+    first, second = 14 * 14 * 8 * 4, 12 * 12 * 16 * 4  # the largest tensors that live together
+    assert first + second <= trial.arena_bytes < 10 * (first + second)
+
+
+# From counters that count to images per joule
+
+STAND_IN = """
+import os, sys, time
+ranges_uj = {place: int(open(f"{place}/max_energy_range_uj").read()) for place in sys.argv[2:]}
+begins_uj = {place: int(open(f"{place}/energy_uj").read()) for place in ranges_uj}
+watts, begin = float(sys.argv[1]), time.perf_counter()
+print(flush=True)
+while True:
+    for place in ranges_uj:
+        risen_uj = round(watts * 1e6 * (time.perf_counter() - begin))
+        with open(f"{place}/new", "w") as file:
+            file.write(str((begins_uj[place] + risen_uj) % (ranges_uj[place] + 1)))
+        os.replace(f"{place}/new", f"{place}/energy_uj")
+    if begin: print(flush=True)
+    time.sleep(0.001)
+"""
+WATTS = 40.0
+
+
+@contextmanager
+def counting(root: Path, *places: str) -> Iterator[None]:
+    """Let the counters in `places` rise by `WATTS` each, a thousand times a second."""
+    folders = [str(root / f"{RAPL}:{place}") for place in places]
+    command = [sys.executable, "-c", STAND_IN, str(WATTS), *folders]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def counted(tmp_path: Path) -> Iterator[Path]:
+    """The root of a machine of two packages whose counters count; one begins anew soon."""
+    soon = zone("1", "package-1", 262_143_328_850 - round(1e6 * WATTS))
+    lay(tmp_path, RAPL_XEON, soon)
+    with counting(tmp_path, "0", "1", "0:1", "1:1"):
+        yield tmp_path
+
+
+def test_from_a_real_trial_to_images_per_joule(
+    counted: Path, tiny_tflite: Path, tmp_path: Path
+) -> None:
+    counters = find_counters(counted)
+    instruments = Instruments(counters, idle=Power(10.0, 2.0))
+    request = TrialRequest(str(tiny_tflite), 1, granted_cpus()[:1], 0, sampling_ns=SECOND_NS)
+    trials = tuple(
+        run_trial(replace(NAME, round=turn), request, 60, instruments=instruments)
+        for turn in range(2)
+    )
+    for trial in trials:
+        seconds = trial.sampling_wall_ns / 1e9
+        # Two packages, of which one has begun anew, and the memory of each.
+        assert trial.package_energy_j / seconds == pytest.approx(2 * WATTS, rel=0.2)
+        assert trial.dram_energy_j / seconds == pytest.approx(2 * WATTS, rel=0.2)
+
+    write_results(tmp_path / "results.h5", some_results(trials=trials, nodes=(a_node(),)))
+    cell = open_results(tmp_path / "results.h5").squeeze("cpu_type")
+    cell = cell.sel(model="resnet50", quantization="float32", threads=1)
+    assert cell["energy_covers"] == PACKAGES_AND_MEMORY
+    kept = [trial.latency_ns[trial.warmup_count :] for trial in trials]
+    mean_s = np.mean(np.concatenate(kept)) / 1e9
+    assert cell["energy_j"].item() == pytest.approx(4 * WATTS * mean_s, rel=0.25)
+    assert cell["images_per_joule"].item() == pytest.approx(1 / cell["energy_j"].item(), rel=1e-9)
+    idle_j = np.median(
+        [12 * t.sampling_wall_ns / 1e9 / len(k) for t, k in zip(trials, kept, strict=True)]
+    )
+    idle_j /= trials[0].inner_loops
+    assert cell["net_energy_j"].item() == pytest.approx(cell["energy_j"].item() - idle_j, rel=0.05)
+
+
+def test_a_run_measures_the_idle_node_and_then_its_cells(
+    counted: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.worker.find_counters", lambda: find_counters(counted))
+    sweep = Sweep(
+        name="counted",
+        axes=Axes(model=("m",)),
+        models={"m": ModelSpec(source=str(models / "tiny.tflite"))},
+        measure=Measure(min_trials=2, max_trials=2),
+    )
+    folder = run(sweep, tmp_path / "out")
+    results = open_results(folder)
+    assert results["energy_absent"].item() == ""
+    idle_w = results["idle_package_w"].values.ravel()
+    assert idle_w == pytest.approx([2 * WATTS] * 2, rel=0.2)
+    assert len({*idle_w.tolist()}) == 1  # measured once a job
+    [record] = to_json(results)
+    assert record["energy_j"] > 0 and record["images_per_joule"] > 0
+    assert record["energy_covers"] == PACKAGES_AND_MEMORY
+    # These counters know no idle node: nothing is left beyond it.
+    assert abs(record["net_energy_j"]) < 0.3 * record["energy_j"]
+
+
+def test_a_trial_sees_how_fast_and_hot_the_cpus_were(tiny_tflite: Path, tmp_path: Path) -> None:
+    lay(tmp_path, XEON, frequency(512))
+    cpus = read_cpus(granted_cpus())
+    trial = measured(tiny_tflite, Instruments(cpus=cpus, root=tmp_path))
+    assert trial.frequency_before_hz == trial.frequency_after_hz == 2.6e9
+    assert trial.temperature_before_degc == trial.temperature_after_degc == 62
+    seen = elsewhere(granted_cpus()[:1], cpus) is not None
+    assert (trial.frequency_during_hz == 2.6e9) == seen
+    assert (trial.temperature_during_degc == 62) == seen
+    blind = measured(tiny_tflite, Instruments(cpus=(), root=tmp_path))
+    assert math.isnan(blind.frequency_during_hz) and blind.frequency_before_hz == 2.6e9
