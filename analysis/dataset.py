@@ -179,7 +179,9 @@ def _open(file: Path) -> xr.Dataset:
         for trial in judgement.counted:
             at = (*place, node_place[trial.node_id], trial.round)
             _fill_trial(variables, at, trial)
-            variables["trial_energy_j"].values[at] = Used.by(trial).in_all(memory=memory)
+            variables["trial_energy_j"].values[at] = Used.by(trial, _batch(cell)).in_all(
+                memory=memory
+            )
     for name, units in NODE_VARIABLES.items():
         values = [getattr(node, name) for node in results.nodes]
         machine = np.array(values) if units else np.array(values, dtype=object)
@@ -312,11 +314,15 @@ def _fill_cell(
             for name in DELEGATION
         },
         **of_invocations(judgement.counted),
-        **energy_of(judgement.counted, int(cell.axes.get("batch", 1))),
+        **energy_of(judgement.counted, _batch(cell)),
         **medians_of(judgement.counted),
     }
     for name, value in found.items():
         variables[name].values[place] = value
+
+
+def _batch(cell: CellRow) -> int:
+    return int(cell.axes.get("batch", 1))
 
 
 def _over_hosts(cell: CellRow, trials: Sequence[TrialRow], hosts: Mapping[str, str]) -> Intervals:

@@ -40,13 +40,15 @@ class Used:
     idle_dram_j: float
 
     @classmethod
-    def by(cls, trial: TrialRow) -> "Used":
+    def by(cls, trial: TrialRow, batch: int) -> "Used":
         """Share what was counted among the invocations of that time."""
-        invocations = (len(trial.latency_ns) - trial.warmup_count) * trial.inner_loops
-        if not invocations:
+        seconds = trial.sampling_wall_ns / NS_PER_S
+        invocations: float = (len(trial.latency_ns) - trial.warmup_count) * trial.inner_loops
+        if trial.window_ns > 0:  # of several instances, or of queries; else NaN
+            seconds = trial.window_ns / NS_PER_S
+            invocations = trial.throughput_per_s * seconds / batch
+        if not invocations > 0:
             return cls(NAN, NAN, NAN, NAN)
-        in_window = math.isfinite(trial.window_ns) and trial.window_ns > 0
-        seconds = (trial.window_ns if in_window else trial.sampling_wall_ns) / NS_PER_S
         return cls(
             trial.package_energy_j / invocations,
             trial.dram_energy_j / invocations,
@@ -72,7 +74,7 @@ def counts_memory(trials: Sequence[TrialRow]) -> bool:
 
 def energy_of(trials: Sequence[TrialRow], batch: int) -> dict[str, float | str]:
     """Return the `ENERGY_VARIABLES` of a cell, and `energy_covers`; nothing where none is known."""
-    used = [by for by in map(Used.by, trials) if by.package_j > 0]
+    used = [by for trial in trials if (by := Used.by(trial, batch)).package_j > 0]
     if not used:
         return {}
     memory = counts_memory(trials)

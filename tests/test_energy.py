@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import open_results, to_json
-from analysis.frugality import PACKAGES_AND_MEMORY
+from analysis.frugality import PACKAGES_AND_MEMORY, Used
 from jobs import run
 from suite import Axes, Measure, ModelSpec, Sweep
 from suite.energy import (
@@ -29,10 +29,12 @@ from suite.energy import (
 )
 from suite.results.rows import TrialRow
 from suite.results.write import write_results
+from suite.scenarios import parse
 from suite.sensors import Climate, Lookout, Sensors
-from suite.topology import elsewhere, granted_cpus, read_cpus
+from suite.topology import elsewhere, granted_cpus, place_instances, read_cpus
 from suite.trial.instruments import BARE, Instruments
 from suite.trial.launch import TrialName, run_trial
+from suite.trial.loads import Load, run_load_trial
 from suite.trial.memory import arena_bytes, find_mapped
 from suite.trial.protocol import TrialRequest
 from tests.machines import RAPL, RAPL_EPYC, RAPL_XEON, XEON, frequency, lay, rise, zone
@@ -404,3 +406,27 @@ def test_a_trial_sees_how_fast_and_hot_the_cpus_were(tiny_tflite: Path, tmp_path
     assert (trial.temperature_during_degc == 62) == seen
     blind = measured(tiny_tflite, Instruments(cpus=(), root=tmp_path))
     assert math.isnan(blind.frequency_during_hz) and blind.frequency_before_hz == 2.6e9
+
+
+@pytest.mark.parametrize("scenario", ["single-stream", "offline"])
+def test_the_energy_of_several_instances_is_that_of_their_window(
+    counted: Path, tiny_tflite: Path, tmp_path: Path, scenario: str
+) -> None:
+    lay(tmp_path, XEON, frequency(512))
+    granted = read_cpus(granted_cpus())
+    instruments = Instruments(find_counters(counted), Power(10.0, 2.0), granted, tmp_path)
+    placement = place_instances(granted, 1, 2)
+    shared = len(granted) < 2
+    request = TrialRequest(str(tiny_tflite), 1, (), 0, sampling_ns=SECOND_NS)
+    trial, instances = run_load_trial(
+        NAME, request, Load(parse(scenario), placement, 1, shared), 60, instruments=instruments
+    )
+    assert (trial.status, len(instances)) == ("ok", 2)
+    assert trial.package_energy_j / trial.window_ns * 1e9 == pytest.approx(2 * WATTS, rel=0.2)
+    assert trial.idle_package_w == 10
+    assert trial.frequency_after_hz == 2.6e9
+    alone = measured(tiny_tflite)
+    assert trial.steady_rss_bytes > 1.5 * alone.steady_rss_bytes
+    used = Used.by(trial, 1)
+    assert used.package_j == pytest.approx(2 * WATTS / trial.throughput_per_s, rel=0.2)
+    assert used.idle_package_j == pytest.approx(10 / trial.throughput_per_s, rel=1e-6)

@@ -78,6 +78,7 @@ def run_trial(
     request: TrialRequest,
     timeout_s: float,
     command: Sequence[str] = WORKER,
+    *,
     instruments: Instruments = BARE,
 ) -> TrialRow:
     """Measure one cell once, in a process of its own.

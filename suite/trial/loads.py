@@ -93,6 +93,7 @@ def run_load_trial(
     load: Load,
     timeout_s: float,
     command: Sequence[str] = INSTANCE,
+    *,
     instruments: Instruments = BARE,
 ) -> tuple[TrialRow, tuple[InstanceRow, ...]]:
     """Measure one cell once, with as many processes as it has instances.

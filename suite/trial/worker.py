@@ -257,9 +257,7 @@ class Mark:
         return cls(taken, perf_counter_ns(), process_time_ns(), usage, threads, energy_uj)
 
 
-def warm_up(
-    sampler: Sampler, cap_ns: int, energy_paths: "Sequence[str]" = ()
-) -> tuple[Mark, bool]:
+def warm_up(sampler: Sampler, cap_ns: int, energy_paths: "Sequence[str]" = ()) -> tuple[Mark, bool]:
     """Take windows until two adjacent ones agree, or the cap is reached.
 
     Returns
