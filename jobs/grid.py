@@ -43,6 +43,8 @@ def lay_out(sweep: Sweep) -> Grid:
             cell.optimization,
             cell.resolution,
             cell.batch,
+            cell.runtime,
+            cell.delegate,
         )
         for cell in cells
     }

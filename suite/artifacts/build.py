@@ -78,12 +78,20 @@ def build_artifacts(
         is left behind, and what was finished stays in the store.
     """
     wanted = {request.key: request for request in requests}
-    bases = {base.key: base for r in wanted.values() if not r.refusal and (base := r.base)}
+    lines = [_line(request) for request in wanted.values()]
+    needed = wanted | {request.key: request for line in lines for request in line}
+    depths = {key: len(_line(request)) for key, request in needed.items()}
     logs.mkdir(parents=True, exist_ok=True)
-    work = _Work(store, report, logs, total=len(wanted | bases))
-    work.do([r for r in (wanted | bases).values() if r.base is None])
-    work.do([r for r in wanted.values() if r.base is not None])
+    work = _Work(store, report, logs, total=len(needed))
+    for depth in sorted({*depths.values()}):
+        work.do([request for key, request in needed.items() if depths[key] == depth])
     return {key: work.built[key] for key in wanted}
+
+
+def _line(request: ArtifactRequest) -> list[ArtifactRequest]:
+    """Return what is made on the way to an artifact, each from the one before, and itself."""
+    base = None if request.refusal else request.base
+    return [*(_line(base) if base else []), request]
 
 
 class _Work:

@@ -23,16 +23,19 @@ from pydantic import TypeAdapter
 from suite.artifacts.check import (
     Agreement,
     Outputs,
+    Port,
     Runner,
     UnfitError,
     agreement,
     check_operators,
     check_outputs,
+    tflite_runner,
     top1,
 )
+from suite.artifacts.formats import freeze, operators, to_onnx
 from suite.artifacts.recipes import IntegerType, convert, requantize
 from suite.artifacts.request import ArtifactRequest
-from suite.artifacts.store import MODEL, ArtifactStore, describe
+from suite.artifacts.store import ArtifactStore, describe
 from suite.canonical import canonical_json
 from suite.errors import UserError
 from suite.models.examples import Example, Examples, InputSpec, examples_for
@@ -41,6 +44,7 @@ from suite.optimizations.names import NONE
 from suite.process import die_with_parent
 from suite.quantizations import CALIBRATED
 from suite.results.rows import ArtifactRow
+from suite.runtimes.names import ABOUT, LITERT, ONNXRUNTIME, OPENVINO, TENSORFLOW
 
 COMPRESSION_LEVEL = 6
 
@@ -71,9 +75,11 @@ def attempt(request: ArtifactRequest, folder: Path, base: Path | None) -> tuple[
     except UnfitError as error:
         return "unfit", f"{request.name}: {error}."
     except ModuleNotFoundError as error:
+        own = () if request.runtime == LITERT else (ABOUT[request.runtime].extra,)
+        extras = dict.fromkeys(("build", *own))
         return "mistake", (
             f"Building artifacts needs the package {error.name!r}.\n"
-            "Install it with: pip install 'litesweep[build]'."
+            f"Install it with: pip install 'litesweep[{','.join(extras)}]'."
         )
     except Exception as error:
         if _out_of_room(error):
@@ -114,12 +120,12 @@ def build(request: ArtifactRequest, folder: Path, base: Path | None) -> None:
     Exception
         Of any type, from a converter.
     """
-    path = folder / MODEL
+    path = folder / ABOUT[request.runtime].file
     make = _from_file if request.source.kind == "tflite" else _from_model
     reference = make(request, base, path)
-    file = read_tflite(path)
-    check_operators(file)
-    runner = Runner(path)
+    if request.runtime == LITERT:
+        check_operators(read_tflite(path))
+    runner = _runner(request, base, path)
     examples = reference.examples
     outputs = [runner.run(example) for example in examples.check]
     check_outputs(outputs)
@@ -135,7 +141,7 @@ def build(request: ArtifactRequest, folder: Path, base: Path | None) -> None:
         source_digest=request.source.digest,
         weights=request.spec.weights or "",
         converter=request.converter,
-        operators=canonical_json(file.operators),
+        operators=canonical_json(operators(path)),
         error_rel_l2=found.rel_l2,
         error_max_abs=found.max_abs,
         error_cosine=found.cosine,
@@ -150,7 +156,7 @@ def build(request: ArtifactRequest, folder: Path, base: Path | None) -> None:
         holds=file.quantization if file.has_weights else "",
         **asdict(file.work),
     )
-    describe(folder, row, runner.latency_ns())
+    describe(path, row, runner.latency_ns())
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,7 @@ class Reference:
 
 
 def _from_model(request: ArtifactRequest, base: Path | None, path: Path) -> Reference:
-    """Convert a model, or quantize the float .tflite that was made of it before."""
+    """Convert a model, or make the file of the .tflite that was made of it before."""
     from suite.models.load import from_keras, load_saved_model
 
     name, spec, batch, encoded_bytes = request.model, request.spec, request.batch, 0
@@ -181,10 +187,12 @@ def _from_model(request: ArtifactRequest, base: Path | None, path: Path) -> Refe
             optimized, encoded_bytes = maker.optimized_model()
             made = from_keras(name, spec, optimized, request.resolution, batch)
     examples = _examples(request, model.inputs)
-    io = request.spec.io
     if base:
-        path.write_bytes(requantize(request.quantization, base, examples.calibration, io))
+        _derive(request, base, path, examples.calibration)
+    elif request.runtime == TENSORFLOW:
+        freeze(made, path)
     else:
+        io = request.spec.io
         path.write_bytes(_converted(request.quantization, made, examples.calibration, io))
     outputs = [
         [value.astype(np.float64) for value in model.run(example)] for example in examples.check
@@ -205,16 +213,44 @@ def _converted(
 
 
 def _from_file(request: ArtifactRequest, base: Path | None, path: Path) -> Reference:
-    """Take a ready .tflite as it is, or quantize it."""
-    if base is None:
-        shutil.copyfile(request.source.path or "", path)
-        return Reference("", _examples(request, _inputs(request, Runner(path))), [])
-    runner = Runner(base)
+    """Take a ready .tflite as it is, or make something of it."""
+    ready = request.source.path or path
+    runner = tflite_runner(ready)
     examples = _examples(request, _inputs(request, runner))
-    data = requantize(request.quantization, base, examples.calibration, request.spec.io)
-    path.write_bytes(data)
+    if base is None:
+        shutil.copyfile(ready, path)
+        return Reference("", examples, [])
+    _derive(request, base, path, examples.calibration)
     outputs = [runner.run(example) for example in examples.check]
     return Reference(f"{request.spec.source} as it is", examples, outputs)
+
+
+def _derive(
+    request: ArtifactRequest, base: Path, path: Path, calibration: Sequence[Example]
+) -> None:
+    """Make an artifact of the .tflite that it is based on."""
+    if request.runtime == OPENVINO:
+        shutil.copyfile(base, path)
+    elif request.runtime == ONNXRUNTIME:
+        names = [spec.name for spec in tflite_runner(base).inputs]
+        data = [dict(zip(names, example, strict=True)) for example in calibration]
+        to_onnx(base, path, request.quantization, data)
+    else:
+        path.write_bytes(requantize(request.quantization, base, calibration, request.spec.io))
+
+
+def _runner(request: ArtifactRequest, base: Path | None, path: Path) -> Runner:
+    """Return the artifact ready to be checked, by the runtime that it is for."""
+    if request.runtime != TENSORFLOW:
+        return tflite_runner(base or path, request.runtime, path)
+    from suite.runtimes.tensorflow import TensorFlow
+
+    model = TensorFlow(str(path))  # on the threads that this process has begun with
+    ports = [
+        Port(place, InputSpec(tensor.name, tensor.shape, tensor.dtype.name))
+        for place, tensor in enumerate(model.inputs)
+    ]
+    return Runner(model, ABOUT[TENSORFLOW].title, ports)
 
 
 def _inputs(request: ArtifactRequest, runner: Runner) -> Sequence[InputSpec]:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from suite.errors import UserError
 from suite.models.examples import Example, InputSpec
 from suite.models.tflite_file import TfliteFile
+from suite.runtimes.names import ABOUT, LITERT, XNNPACK
+from suite.runtimes.protocol import Executable, import_runtime
 
 Outputs = list[npt.NDArray[np.float64]]
 
@@ -31,61 +33,142 @@ class Agreement:
     top1: float = math.nan
 
 
+@dataclass(frozen=True)
+class Port:
+    """An input or an output of a model, and what its integers stand for."""
+
+    place: int
+    """Among those of the runtime."""
+    spec: InputSpec
+    scale: float = 0.0
+    """Of a step; 0 where its values are what they are."""
+    zero: int = 0
+
+    def stored(self, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a float value as an integer input holds it; another as it is."""
+        dtype = np.dtype(self.spec.dtype)
+        if value.dtype.kind != "f" or dtype.kind == "f" or not self.scale:
+            return value.astype(dtype)
+        limits = np.iinfo(dtype)
+        steps = np.clip(np.round(value / self.scale) + self.zero, limits.min, limits.max)
+        return steps.astype(dtype)
+
+    def number(self, value: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return what an integer output stands for; another as it is."""
+        number: npt.NDArray[np.float64] = value.astype(np.float64)
+        if value.dtype.kind in "iu" and self.scale:
+            return (number - self.zero) * self.scale
+        return number
+
+
 class Runner:
-    """An artifact in an interpreter on one thread, with float values at either end."""
+    """An artifact on one thread, with float values at either end.
 
-    def __init__(self, path: Path) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+    Parameters
+    ----------
+    inputs, outputs
+        In the order in which examples and references have them; None for the runtime's own.
+    """
 
-        try:
-            self._interpreter = Interpreter(model_path=str(path), num_threads=1)
-            self._inputs, self._outputs = _ends(self._interpreter)
-            check_shapes(self._inputs)
-            self._interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            raise UnfitError(f"LiteRT cannot run it: {_one_line(error)}") from error
+    def __init__(
+        self,
+        model: Executable,
+        title: str,
+        inputs: Sequence[Port],
+        outputs: Sequence[Port] | None = None,
+    ) -> None:
+        self._model = model
+        self._title = title
+        self._inputs = inputs
+        self._outputs = outputs
 
     @property
     def inputs(self) -> tuple[InputSpec, ...]:
         """The inputs, as their file has them."""
-        return tuple(
-            InputSpec(t["name"], tuple(t["shape"].tolist()), np.dtype(t["dtype"]).name)
-            for t in self._inputs
-        )
+        return tuple(port.spec for port in self._inputs)
 
     def run(self, example: Example) -> Outputs:
         """Return the outputs, quantized ones as the numbers that they stand for."""
-        for tensor, value in zip(self._inputs, example, strict=True):
-            if list(tensor["shape"]) != list(value.shape):
+        for port, value in zip(self._inputs, example, strict=True):
+            if port.spec.shape != value.shape:
                 raise UnfitError(
-                    f"its input {tensor['name']!r} is of shape {tensor['shape'].tolist()}, "
+                    f"its input {port.spec.name!r} is of shape {list(port.spec.shape)}, "
                     f"not {list(value.shape)}"
                 )
-            self._interpreter.set_tensor(tensor["index"], _quantized(value, tensor))
+        placed = sorted(zip(self._inputs, example, strict=True), key=lambda pair: pair[0].place)
         try:
-            self._interpreter.invoke()
-        except (RuntimeError, ValueError) as error:
-            raise UnfitError(f"LiteRT cannot run it: {_one_line(error)}") from error
-        return [_number(self._interpreter.get_tensor(t["index"]), t) for t in self._outputs]
+            self._model.set_inputs([port.stored(value) for port, value in placed])
+            self._model.invoke()
+            values = self._model.outputs()
+        except Exception as error:
+            raise _cannot_run(self._title, error) from error
+        if self._outputs is None:
+            return [value.astype(np.float64) for value in values]
+        return [port.number(values[port.place]) for port in self._outputs]
 
     def latency_ns(self) -> int:
         """Return the time of one invocation, as it comes."""
         begin = time.perf_counter_ns()
-        self._interpreter.invoke()
+        self._model.invoke()
         return time.perf_counter_ns() - begin
 
 
-def _ends(interpreter: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the details of the inputs and of the outputs, in the order of their names.
+def tflite_runner(path: Path, runtime: str = LITERT, artifact: Path | None = None) -> Runner:
+    """Return the runner of a .tflite file, or of what was made of it for another runtime.
+
+    Parameters
+    ----------
+    artifact
+        What was made of it, with the same inputs and outputs in the same order; by default itself.
+
+    Raises
+    ------
+    UnfitError
+        If the runtime cannot load it.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    # The shapes first: tensors of one that is open cannot be allocated.
+    try:
+        interpreter = Interpreter(model_path=str(path), num_threads=1)
+        check_shapes(interpreter.get_input_details())
+        inputs, outputs = _ends(interpreter)
+    except (RuntimeError, ValueError) as error:
+        raise _cannot_run(ABOUT[LITERT].title, error) from error
+    title, module = ABOUT[runtime].title, import_runtime(runtime)
+    try:
+        model = module.load(str(artifact or path), 1, XNNPACK)
+    except Exception as error:
+        raise _cannot_run(title, error) from error
+    return Runner(model, title, inputs, outputs)
+
+
+def _cannot_run(title: str, error: Exception) -> UnfitError:
+    return UnfitError(f"{title} cannot run it: {_one_line(error)}")
+
+
+def _ends(interpreter: Any) -> tuple[list[Port], list[Port]]:
+    """Return the inputs and the outputs, in the order of their names.
 
     The converter lists a graph's inputs in an order of its own; the signature tells which is which.
     """
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    places = [{t["index"]: place for place, t in enumerate(ends)} for ends in (inputs, outputs)]
     signatures = interpreter.get_signature_list()
-    if len(signatures) != 1:
-        return interpreter.get_input_details(), interpreter.get_output_details()
-    runner = interpreter.get_signature_runner(*signatures)
-    inputs, outputs = runner.get_input_details(), runner.get_output_details()
-    return [inputs[name] for name in sorted(inputs)], [outputs[name] for name in sorted(outputs)]
+    if len(signatures) == 1:
+        runner = interpreter.get_signature_runner(*signatures)
+        named = runner.get_input_details(), runner.get_output_details()
+        inputs, outputs = ([ends[name] for name in sorted(ends)] for ends in named)
+    return (
+        [_port(tensor, places[0][tensor["index"]]) for tensor in inputs],
+        [_port(tensor, places[1][tensor["index"]]) for tensor in outputs],
+    )
+
+
+def _port(tensor: dict[str, Any], place: int) -> Port:
+    scale, zero = tensor["quantization"]
+    shape, dtype = tuple(tensor["shape"].tolist()), np.dtype(tensor["dtype"]).name
+    return Port(place, InputSpec(tensor["name"], shape, dtype), scale, zero)
 
 
 def check_shapes(inputs: Sequence[dict[str, Any]]) -> None:
@@ -104,24 +187,6 @@ def check_shapes(inputs: Sequence[dict[str, Any]]) -> None:
                 f"its input {tensor['name']!r} has open dimensions, [{written}]; convert it with "
                 "a fixed shape, or give the model as .keras with input_shape"
             )
-
-
-def _quantized(value: npt.NDArray[Any], tensor: dict[str, Any]) -> npt.NDArray[Any]:
-    """Return a float value as an integer input holds it; another as it is."""
-    scale, zero = tensor["quantization"]
-    dtype = np.dtype(tensor["dtype"])
-    if value.dtype.kind != "f" or dtype.kind == "f" or not scale:
-        return value.astype(dtype)
-    limits = np.iinfo(dtype)
-    steps: npt.NDArray[Any] = np.clip(np.round(value / scale) + zero, limits.min, limits.max)
-    return steps.astype(dtype)
-
-
-def _number(value: npt.NDArray[Any], tensor: dict[str, Any]) -> npt.NDArray[np.float64]:
-    """Return what an integer output stands for; another as it is."""
-    scale, zero = tensor["quantization"]
-    number: npt.NDArray[np.float64] = value.astype(np.float64)
-    return (number - zero) * scale if value.dtype.kind in "iu" and scale else number
 
 
 def check_operators(file: TfliteFile) -> None:

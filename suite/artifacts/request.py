@@ -14,6 +14,7 @@ from suite.optimizations.names import NONE
 from suite.quantizations import CALIBRATED, FILE_ONLY, REQUANTIZED
 from suite.results.normal import KINDS
 from suite.results.rows import ArtifactRow
+from suite.runtimes.names import ABOUT, LITERT, ONNXRUNTIME, OPENVINO, TENSORFLOW, XNNPACK
 
 OPTIMIZATIONS = Path(optimizations.__file__).parent
 
@@ -30,11 +31,15 @@ class ArtifactRequest:
     resolution: int = 0
     """Side of the images in pixels; 0 for the model's own."""
     batch: int = 1
+    runtime: str = LITERT
+    delegate: str = XNNPACK
+    """Bears on no file; what no runtime has is refused."""
 
     @property
     def form(self) -> str:
         """What is made of the model, for messages."""
-        return form(self.quantization, self.optimization, self.resolution, self.batch)
+        made = form(self.quantization, self.optimization, self.resolution, self.batch)
+        return made + f" for {ABOUT[self.runtime].title}" * (self.runtime != LITERT)
 
     @property
     def name(self) -> str:
@@ -63,6 +68,9 @@ class ArtifactRequest:
             made_of["resolution"] = self.resolution
         if self.batch != 1:
             made_of["batch"] = self.batch
+        if self.runtime != LITERT:
+            made_of["runtime"] = [self.runtime, _version(ABOUT[self.runtime].package)]
+            made_of["delegate"] = self.delegate
         if self.quantization in CALIBRATED:
             made_of |= {"calibration_samples": spec.calibration_samples, "io": spec.io}
         return digest(made_of, 32)
@@ -96,11 +104,38 @@ class ArtifactRequest:
     @property
     def as_it_is(self) -> bool:
         """Whether the artifact is the model's own file."""
-        return self.source.kind == "tflite" and self.quantization == self.source.own_quantization
+        own = self.quantization == self.source.own_quantization
+        return self.source.kind == "tflite" and self.runtime == LITERT and own
 
     @property
     def refusal(self) -> str:
         """Why nobody can make this artifact; empty where that is not known beforehand."""
+        return self._refusal_of_runtime or self._refusal_of_source
+
+    @property
+    def _refusal_of_runtime(self) -> str:
+        about, source = ABOUT[self.runtime], self.source
+        if self.runtime != LITERT and self.delegate != XNNPACK:
+            return f"delegate {self.delegate!r} is for litert: {about.title} has no delegates."
+        if self.quantization not in about.takes:
+            return (
+                f"{about.title} runs {', '.join(about.takes)}, not {self.quantization}: "
+                f"{about.others}."
+            )
+        if self.runtime == TENSORFLOW and source.kind == "tflite":
+            return (
+                f"{self.spec.source} is a .tflite file, which TensorFlow does not run: give the "
+                "model that it was made of."
+            )
+        if self.runtime == ONNXRUNTIME and source.own_quantization != "float32":
+            return (
+                f"{self.spec.source} already holds {source.own_quantization}: for onnxruntime, "
+                "whose own quantizer makes it, give the float model."
+            )
+        return ""
+
+    @property
+    def _refusal_of_source(self) -> str:
         own = self.source.own_quantization
         if self.optimization != NONE and self.source.kind in ("tflite", "saved-model"):
             return (
@@ -116,15 +151,17 @@ class ArtifactRequest:
                 f"{self.spec.source} keeps the resolution that it has: another needs the layers of "
                 "a Keras model, a .keras file or a 'keras:' source."
             )
-        if self.quantization in FILE_ONLY and not self.as_it_is:
+        if self.quantization in FILE_ONLY and self.quantization != own:
             return f"{self.quantization} can only come with a ready .tflite file."
         return ""
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """The packages that make the file."""
-        if self.as_it_is:
+        """The packages that make the file, of its base where there is one."""
+        if self.as_it_is or self.runtime == OPENVINO:
             return ()
+        if self.runtime == ONNXRUNTIME:
+            return ("tf2onnx", "onnxruntime") if self.quantization != "float32" else ("tf2onnx",)
         if self.source.kind == "tflite" or self.quantization in REQUANTIZED:
             return ("litert-quantizer",)
         return ("tensorflow", "keras")
@@ -132,12 +169,17 @@ class ArtifactRequest:
     @property
     def converter(self) -> str:
         """Those packages with their versions."""
-        versions = (f"{package} {_version(package)}" for package in self.packages)
-        return ", ".join((*versions, self.base.converter) if self.base else versions)
+        versions = [f"{package} {_version(package)}" for package in self.packages]
+        if self.base and self.base.converter:
+            versions.append(self.base.converter)
+        return ", ".join(versions)
 
     @property
     def base(self) -> "ArtifactRequest | None":
         """The artifact that this one is made from; none where it is made from the model itself."""
+        if self.runtime in (ONNXRUNTIME, OPENVINO):
+            quantization = "float32" if self.runtime == ONNXRUNTIME else self.quantization
+            return replace(self, quantization=quantization, runtime=LITERT)
         if self.as_it_is or not (self.source.kind == "tflite" or self.quantization in REQUANTIZED):
             return None
         return replace(self, quantization=self.source.own_quantization)

@@ -14,8 +14,8 @@ from typing import Self
 from suite.atomic import sync
 from suite.errors import UserError
 from suite.results.rows import ArtifactRow
+from suite.runtimes.names import ABOUT, LITERT
 
-MODEL = "model.tflite"
 DESCRIPTION = "artifact.json"
 HALF_BUILT = ".building-"
 LOOK_EVERY_S = 0.2
@@ -23,7 +23,7 @@ LOOK_EVERY_S = 0.2
 
 @dataclass(frozen=True)
 class Artifact:
-    """A built .tflite file and what is known of it."""
+    """A built file and what is known of it."""
 
     path: Path
     row: ArtifactRow
@@ -37,7 +37,7 @@ class Artifact:
 
 
 def store_of(artifact: Path) -> Path:
-    """Return the root of the store that the .tflite file `artifact` is in."""
+    """Return the root of the store that the file `artifact` is in."""
     return artifact.parents[2]
 
 
@@ -61,14 +61,15 @@ class ArtifactStore:
     def find(self, key: str) -> Artifact | None:
         """Return the artifact of `key`, if it is there, and whole."""
         folder = self.folder(key)
-        if not (folder / MODEL).exists():  # a cache may be cleaned file by file
-            return None
         try:
             said = json.loads((folder / DESCRIPTION).read_text())
             row = ArtifactRow(**said["row"])
         except (FileNotFoundError, ValueError, TypeError):  # damaged, or of another release
             return None
-        return Artifact(folder / MODEL, row, rough_latency_ns=said["rough_latency_ns"])
+        path = folder / said.get("file", ABOUT[LITERT].file)
+        if not path.exists():  # a cache may be cleaned file by file
+            return None
+        return Artifact(path, row, rough_latency_ns=said["rough_latency_ns"])
 
     @contextmanager
     def building(
@@ -140,10 +141,10 @@ class ArtifactStore:
         return self.root / key[:2] / key
 
 
-def describe(folder: Path, row: ArtifactRow, rough_latency_ns: int) -> None:
+def describe(path: Path, row: ArtifactRow, rough_latency_ns: int) -> None:
     """Write an artifact's description beside its file: the last thing that a builder does."""
-    said = {"row": asdict(row), "rough_latency_ns": rough_latency_ns}
-    (folder / DESCRIPTION).write_text(json.dumps(said, indent=1) + "\n")
+    said = {"row": asdict(row), "rough_latency_ns": rough_latency_ns, "file": path.name}
+    (path.parent / DESCRIPTION).write_text(json.dumps(said, indent=1) + "\n")
 
 
 def _locked(path: Path, give_up: Callable[[], bool]) -> int:

@@ -1,6 +1,5 @@
 """LiteRT, with XNNPACK or on its own kernels."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,7 +7,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from suite.runtimes.delegation import count_delegated
 from suite.runtimes.names import XNNPACK
-from suite.runtimes.protocol import Tensor, Values
+from suite.runtimes.protocol import Tensor, Values, most_of
 
 
 class LiteRt:
@@ -43,20 +42,18 @@ class LiteRt:
         return count_delegated(self.interpreter._get_ops_details())
 
     def computes_in(self) -> str:
-        """Return the type that most operators write: LiteRT computes in the types of its tensors.
+        """Return the types that its operators write: LiteRT computes in the types of its tensors.
 
         XNNPACK would compute float32 in float16 only if it were told to.
         """
-        types = {
-            t["index"]: np.dtype(t["dtype"]).name for t in self.interpreter.get_tensor_details()
-        }
-        written = Counter(
-            types[int(tensor)]
+        tensors = self.interpreter.get_tensor_details()
+        types = {tensor["index"]: np.dtype(tensor["dtype"]).name for tensor in tensors}
+        return most_of(
+            types[int(written)]
             for operator in self.interpreter._get_ops_details()
-            for tensor in operator["outputs"]
-            if int(tensor) in types
+            for written in operator["outputs"]
+            if int(written) in types
         )
-        return written.most_common(1)[0][0] if written else ""
 
     def tensors(self) -> Sequence[range] | None:
         """Return the addresses of all tensors; None where a delegate holds some of them itself."""

@@ -1,6 +1,7 @@
 """What the process that is timed needs of a runtime."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, cast
@@ -8,7 +9,13 @@ from typing import Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from suite.errors import UserError
+from suite.runtimes.names import ABOUT
+
 Values = npt.NDArray[Any]
+
+LEAST_SHARE = 0.1
+"""A type in which fewer of the operators compute is not worth a word."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Executable(Protocol):
         """Set the inputs, in that order, for all invocations that follow."""
 
     def outputs(self) -> Sequence[Values]:
-        """Return what the last invocation has left."""
+        """Return the outputs for the inputs that are set; it may take an invocation."""
 
     def delegation(self) -> tuple[int, int]:
         """Return the operators of the graph, and how many of them a delegate took."""
@@ -54,12 +61,32 @@ class Runtime(Protocol):
         """Load the artifact `path`, to run on exactly so many threads."""
 
 
+class MissingRuntimeError(UserError):
+    """A runtime that cannot be imported; the message says how it is installed."""
+
+
 def import_runtime(name: str) -> Runtime:
     """Import the adapter of a runtime, and with it the runtime itself.
 
     Raises
     ------
-    ModuleNotFoundError
-        If it is not installed.
+    MissingRuntimeError
+        If it is not installed, or cannot be loaded.
     """
-    return cast(Runtime, import_module(f"suite.runtimes.{name}"))
+    try:
+        return cast(Runtime, import_module(f"suite.runtimes.{name}"))
+    except ImportError as error:
+        about = ABOUT[name]
+        raise MissingRuntimeError(
+            f"{about.title} cannot be imported here ({error}): "
+            f"pip install 'litesweep[{about.extra}]'; an image gets it by "
+            f"`litesweep image build --build-arg EXTRAS={about.extra}`."
+        ) from error
+
+
+def most_of(types: Iterable[str]) -> str:
+    """Return the types that the operators compute in: the most frequent first, a few left out."""
+    found = Counter(types)
+    return " + ".join(
+        name for name, count in found.most_common() if count >= LEAST_SHARE * found.total()
+    )
