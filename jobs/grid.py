@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from suite.artifacts.request import ArtifactRequest
 from suite.cells import Cell, expand
 from suite.errors import UserError
 from suite.models.source import resolve_source
 from suite.results.rows import LOCAL
+from suite.runtimes.names import ABOUT
 from suite.sweep import Measure, Sweep
 from suite.topology import format_cpu_list, granted_cpus
 
@@ -51,14 +53,35 @@ def lay_out(sweep: Sweep) -> Grid:
     return Grid(sweep, cells, requests)
 
 
+def check_runtimes(cells: tuple[Cell, ...]) -> None:
+    """Refuse cells of runtimes that are not installed here, before anything is built.
+
+    Raises
+    ------
+    UserError
+        If one is not.
+    """
+    for name in dict.fromkeys(cell.runtime for cell in cells):
+        about = ABOUT[name]
+        for module in about.modules:
+            if find_spec(module) is None:
+                raise UserError(
+                    f"The sweep asks for runtime {name!r}, and the package {module!r} is not "
+                    "installed here.",
+                    f"Install it with: pip install 'litesweep[{about.extra}]'.",
+                )
+
+
 def check_machine(grid: Grid) -> None:
     """Refuse cells that this machine cannot measure.
 
     Raises
     ------
     UserError
-        If a cell is for another CPU type, or asks for more threads than there are CPUs.
+        If a cell is for another CPU type, asks for more threads than there are CPUs, or for a
+        runtime that is not installed.
     """
+    check_runtimes(grid.cells)
     cpus = granted_cpus()
     for cell in grid.cells:
         if cell.cpu_type != LOCAL:

@@ -7,6 +7,7 @@ from jobs.grid import Grid
 from jobs.plan import PlannedCell
 from suite.artifacts.store import Artifact, ArtifactStore
 from suite.cells import Cell
+from suite.runtimes.names import ABOUT
 from suite.sweep import Measure
 from suite.topology import granted_cpus
 from suite.trial.protocol import TrialRequest
@@ -93,4 +94,5 @@ def trial_seconds(cell: Cell, artifact: Artifact | None) -> float:
     latency_ns = max(1, round(latency_s * 1e9))
     least = LEAST_SAMPLES_SLOW if latency_ns > SLOW_NS else LEAST_SAMPLES
     windows = 3 + window_size(latency_ns) + max(least, TrialRequest.sampling_ns / latency_ns)
-    return START_S + load_s + windows * latency_s
+    start_s = START_S + ABOUT[cell.runtime].start_s
+    return start_s + load_s + windows * latency_s

@@ -19,7 +19,7 @@ from jobs.cluster.slurm import Request, cancel, max_array, send
 from jobs.cluster.status import RunStatus, live_by_slice, status
 from jobs.collect import collect, has_shard, slice_results
 from jobs.display import Display, duration
-from jobs.grid import Grid, lay_out
+from jobs.grid import Grid, check_runtimes, lay_out
 from jobs.plan import Plan, PlannedCell, Slice
 from jobs.projection import planned_cells
 from jobs.run_folder import BusyError, RunFolder, default_folder, open_run, submitted, take_up
@@ -75,6 +75,8 @@ def submit(
     grid = lay_out(sweep)
     profile = Site.load(find_site(None if site is None else str(site), sweep.folder))
     check_folders(profile.container, (path.absolute(), artifacts.root))
+    if not profile.build:  # else they are needed where artifacts are built, not here
+        check_runtimes(grid.cells)
     digests = image_digests(grid, profile)
 
     known = partitions()

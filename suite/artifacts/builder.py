@@ -39,7 +39,8 @@ from suite.artifacts.store import ArtifactStore, describe
 from suite.canonical import canonical_json
 from suite.errors import UserError
 from suite.models.examples import Example, Examples, InputSpec, examples_for
-from suite.models.tflite_file import read_tflite
+from suite.models.operators import Work
+from suite.models.tflite_file import TfliteFile, read_tflite
 from suite.optimizations.names import NONE
 from suite.process import die_with_parent
 from suite.quantizations import CALIBRATED
@@ -123,8 +124,8 @@ def build(request: ArtifactRequest, folder: Path, base: Path | None) -> None:
     path = folder / ABOUT[request.runtime].file
     make = _from_file if request.source.kind == "tflite" else _from_model
     reference = make(request, base, path)
-    if request.runtime == LITERT:
-        check_operators(read_tflite(path))
+    file = _described(path, base)
+    check_operators(file)
     runner = _runner(request, base, path)
     examples = reference.examples
     outputs = [runner.run(example) for example in examples.check]
@@ -141,7 +142,7 @@ def build(request: ArtifactRequest, folder: Path, base: Path | None) -> None:
         source_digest=request.source.digest,
         weights=request.spec.weights or "",
         converter=request.converter,
-        operators=canonical_json(operators(path)),
+        operators=canonical_json(file.operators),
         error_rel_l2=found.rel_l2,
         error_max_abs=found.max_abs,
         error_cosine=found.cosine,
@@ -237,6 +238,15 @@ def _derive(
         to_onnx(base, path, request.quantization, data)
     else:
         path.write_bytes(requantize(request.quantization, base, calibration, request.spec.io))
+
+
+def _described(path: Path, base: Path | None) -> TfliteFile:
+    """Describe an artifact, what is no .tflite as far as it can be."""
+    if path.suffix == ".tflite":
+        return read_tflite(path)
+    # Of a file that is made of a .tflite, the number of multiplications is the same.
+    work = Work(read_tflite(base).work.multiply_adds) if base else Work()
+    return TfliteFile(operators(path), "", work)
 
 
 def _runner(request: ArtifactRequest, base: Path | None, path: Path) -> Runner:

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from suite.models.tflite_file import read_tflite
-
 OPSET = 17
 
 
@@ -99,9 +97,7 @@ def _close_batch(model: Any) -> None:
 
 
 def operators(path: Path) -> dict[str, int]:
-    """Return how often each operator occurs in the file of an artifact, by its name."""
-    if path.suffix == ".tflite":
-        return read_tflite(path).operators
+    """Return how often each operator occurs in an .onnx file or a graph, by its name."""
     if path.suffix == ".onnx":
         import onnx
 

@@ -36,7 +36,7 @@ class TrialFlag(IntFlag):
     QUOTA_THROTTLED = 1 << 7  # the cgroup held the process back
     DELEGATE_MISSING = 1 << 8  # XNNPACK took none of the operators
     NOISY_NODE = 1 << 9  # others used the CPUs that it was pinned to
-    ARTIFACT_CHANGED = 1 << 10  # the .tflite file was not the one that was built
+    ARTIFACT_CHANGED = 1 << 10  # the file was not the one that was built
     OVERLOADED = 1 << 11  # a server's invocations came faster than the instances could serve them
 
 
@@ -113,11 +113,11 @@ class CellRow:
 
 @dataclass(frozen=True)
 class ArtifactRow:
-    """A built .tflite file."""
+    """A built file: a .tflite, or what another runtime reads."""
 
     artifact_key: Annotated[str, Column("str", "hash of all that made the artifact")]
-    artifact_sha256: Annotated[str, Column("str", "SHA-256 of the .tflite file")]
-    artifact_bytes: Annotated[int, Column("i8", "size of the .tflite file", "byte")]
+    artifact_sha256: Annotated[str, Column("str", "SHA-256 of the file")]
+    artifact_bytes: Annotated[int, Column("i8", "size of the file", "byte")]
     artifact_compressed_bytes: Annotated[
         int, Column("i8", "size of the file under gzip -6", "byte")
     ]
@@ -154,7 +154,7 @@ class ArtifactRow:
     ] = 0
     holds: Annotated[
         str,
-        Column("str", "quantization that the file holds, empty without weights"),
+        Column("str", "quantization that a .tflite holds, empty without weights"),
     ] = ""
     multiply_adds: Annotated[
         float, Column("f8", "multiplications, each with its addition, of an invocation", "1")

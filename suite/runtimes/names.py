@@ -22,7 +22,8 @@ class About:
 
     title: str
     package: str
-    module: str
+    modules: tuple[str, ...]
+    """What is imported to run it, and to make its files."""
     extra: str
     """Of litesweep: what installs it."""
     file: str
@@ -37,24 +38,24 @@ class About:
 
 ABOUT: Mapping[str, About] = {
     LITERT: About(
-        "LiteRT", "ai-edge-litert", "ai_edge_litert", "measure", "model.tflite", QUANTIZATIONS
+        "LiteRT", "ai-edge-litert", ("ai_edge_litert",), "measure", "model.tflite", QUANTIZATIONS
     ),
     TENSORFLOW: About(
         "TensorFlow",
-        *("tensorflow", "tensorflow", "build", "model.pb"),
+        *("tensorflow", ("tensorflow",), "build", "model.pb"),
         ("float32",),
         "it runs the model as it was before conversion",
         start_s=4.0,
     ),
     ONNXRUNTIME: About(
         "onnxruntime",
-        *("onnxruntime", "onnxruntime", "onnxruntime", "model.onnx"),
+        *("onnxruntime", ("onnxruntime", "tf2onnx"), "onnxruntime", "model.onnx"),
         ("float32", "dynamic", "int8"),
         "it would compute it in float32",
     ),
     OPENVINO: About(
         "OpenVINO",
-        *("openvino", "openvino", "openvino", "model.tflite"),
+        *("openvino", ("openvino",), "openvino", "model.tflite"),
         ("float32", "float16", "int8"),
         "it cannot read it, or would compute it in float32",
         start_s=0.3,

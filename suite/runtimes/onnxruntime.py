@@ -63,6 +63,9 @@ class OnnxRuntime:
             NUMPY_NAMES.get(name, name) for outputs in written for name, *_ in outputs[:1]
         )
 
+    def tensors(self) -> None:
+        """Return nothing: it does not tell where its tensors are."""
+
     @cached_property
     def _operators(self) -> list[dict[str, Any]]:
         """What is said of each operator by another session, which is profiled for one run."""

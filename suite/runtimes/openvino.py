@@ -76,6 +76,9 @@ class OpenVino:
         """Return the types that its layers are run in."""
         return most_of(NUMPY_NAMES.get(precision, precision) for precision in self._layers())
 
+    def tensors(self) -> None:
+        """Return nothing: it does not tell where its tensors are."""
+
     def _layers(self) -> list[str]:
         """Return the precision of each layer that computes."""
         said = [layer.get_rt_info() for layer in self._compiled.get_runtime_model().get_ops()]

@@ -75,6 +75,9 @@ class TensorFlow:
         """Return the types that its operators write."""
         return most_of(operator.outputs[0].dtype.name for operator in self._operators())
 
+    def tensors(self) -> None:
+        """Return nothing: it does not tell where its tensors are."""
+
     def _operators(self) -> list[Any]:
         operators = self._function.graph.get_operations()
         return [op for op in operators if op.type not in NO_WORK and op.outputs]
