@@ -14,7 +14,19 @@ from suite.doctor import Examination, diagnose, examine, warnings
 from suite.probe import Probe
 from suite.topology import format_cpu_list, granted_cpus
 from tests.conftest import REPOSITORY, Litesweep
-from tests.machines import ALTRA, CORETEMP, CPU, GROUP, XEON, frequency, lay, proc
+from tests.machines import (
+    ALTRA,
+    CORETEMP,
+    CPU,
+    GROUP,
+    RAPL,
+    RAPL_XEON,
+    XEON,
+    frequency,
+    lay,
+    proc,
+    rise,
+)
 
 STEADY = Probe(cpu=0, least_ns=1_000_000, median_ns=1_010_000)
 Files = Mapping[str, str]
@@ -116,6 +128,28 @@ def test_others_that_run_while_we_sleep(tmp_path: Path, taken: str) -> None:
     hit = seen(tmp_path, XEON, proc(16, **ticks), later={"proc/stat": only_cpu_5})
     assert found(hit) == {"busy": "warning", **PLAIN}
     assert "others used CPUs 5 for up to 80%" in warnings(hit, "host")[0]
+
+
+def test_energy_that_can_be_counted_and_that_could_be(tmp_path: Path) -> None:
+    def sleep(_: float) -> None:
+        rise(tmp_path, {"0": 1, "1": 1, "0:1": 1, "1:1": 1})
+
+    lay(tmp_path, XEON, RAPL_XEON)
+    counted = examine(range(16), tmp_path, sleep=sleep, probe=lambda _: STEADY)
+    assert found(counted) == PLAIN
+    assert facts(counted)["energy counted"] == "packages (2), memory (2)"
+    assert "energy" not in to_json(counted)["absent"]
+    assert len(to_json(counted)["energy"]["package"]) == 2
+
+    for place in ("0", "0:1"):  # root may read whatever the mode is
+        unreadable = tmp_path / f"{RAPL}:{place}/energy_uj"
+        unreadable.unlink()
+        unreadable.mkdir()
+    sealed = examine(range(16), tmp_path, sleep=lambda _: None, probe=lambda _: STEADY)
+    assert found(sealed) == {"energy": "note", **PLAIN}
+    assert "energy_uj: Is a directory" in to_json(sealed)["absent"]["energy"]
+    (advice,) = (finding.advice for finding in diagnose(sealed) if finding.name == "energy")
+    assert "chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj" in advice
 
 
 def test_a_probe_that_is_disturbed(tmp_path: Path) -> None:

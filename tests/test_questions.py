@@ -273,10 +273,9 @@ def test_what_a_million_inferences_cost(opened: Opened) -> None:
 
 def test_cost_by_cpu_time_energy_and_batch(opened: Opened) -> None:
     point: Mapping[str, Any] = {**POINT, "batch": 10}
-    trial = a_trial(latency_ns=[10**7], effective_parallelism=0.5)
+    trial = a_trial(latency_ns=[10**7], effective_parallelism=0.5, package_energy_j=0.02)
     results = opened(some_results(cells=(a_cell(axes=point),), trials=(trial,)))
-    energy = xr.full_like(results["trial_median_ns"], 0.02)
-    of = cost(results.assign(energy_j=energy)).squeeze()
+    of = cost(results).squeeze()
     assert of["cpu_seconds_per_million"].item() == pytest.approx(500)
     assert of["core_seconds_per_million"].item() == pytest.approx(1000)
     assert of["joules_per_million"].item() == pytest.approx(2000)

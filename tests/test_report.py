@@ -66,10 +66,11 @@ def test_slower_is_said_as_slower(opened: Opened) -> None:
 
 
 def test_the_trust_in_it_is_told(opened: Opened) -> None:
-    whole, nodes = trust(opened(a_sweep()))
+    whole, energy, nodes = trust(opened(a_sweep()))
     assert whole == "3 of 6 cells are valid; of the others the table says why."
     assert re.search(r"local: 6 nodes, whose latencies spread by 0\.\d.%; none is an", nodes)
-    assert trust(opened(a_run(({}, STEADY)))) == ["All 1 cells are valid."]
+    assert energy == "Energy was not measured: no trial counted it."
+    assert trust(opened(a_run(({}, STEADY))))[0] == "All 1 cells are valid."
 
 
 def test_each_chart_needs_its_data(opened: Opened) -> None:
