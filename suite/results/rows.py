@@ -195,7 +195,7 @@ class NodeRow:
         str, Column("str", "frequency governor, empty where the machine offers none")
     ]
     energy_absent: Annotated[
-        str, Column("str", "why the node's energy counters were not read, empty where they were")
+        str, Column("str", "which energy counters the node lacks or hides, and why; empty for none")
     ] = ""
 
 
