@@ -1,6 +1,6 @@
 """Taking trials on this node: each of the artifact that was planned, recorded before the next."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from jobs.plan import Plan, PlannedArtifact
@@ -8,7 +8,8 @@ from suite.artifacts.watched import Watched
 from suite.cells import Cell
 from suite.errors import UserError
 from suite.journal import Journal
-from suite.results.rows import InstanceRow, TrialFlag, TrialRow
+from suite.profile.launch import of_cell, refused, run_profile
+from suite.results.rows import InstanceRow, OperatorRow, TrialFlag, TrialRow
 from suite.scenarios import SINGLE_STREAM, parse
 from suite.topology import place_instances, read_cpus
 from suite.trial.instruments import BARE, Instruments
@@ -123,3 +124,31 @@ class Meter:
         shared = cell.cpus > len(cpus)
         load = Load(scenario, placement, cell.batch, shared)
         return run_load_trial(name, request, load, timeout_s, instruments=instruments)
+
+    def profile(self, cell: Cell) -> tuple[OperatorRow, ...]:
+        """Ask the runtime what each operator of `cell` takes; record nothing.
+
+        Raises
+        ------
+        InterruptedError
+            If nobody waits for it.
+        """
+        if not self._is_wanted():
+            raise InterruptedError("the process that waited for this job has ended")
+        path = self._artifacts[cell.cell_id].path
+        request = TrialRequest(
+            artifact_path=str(path),
+            threads=cell.threads,
+            cpus=self._cpus[: cell.threads],
+            seed=self._plan.measure.seed,
+            delegate=cell.delegate,
+        )
+        rows = run_profile(request, self._plan.measure.trial_timeout)
+        if not self._files[path].is_intact():
+            return (refused(f"{path} has changed since the job began"),)
+        return rows
+
+    def record_profile(self, cell: Cell, rows: Sequence[OperatorRow]) -> None:
+        """Record a profile as that of `cell`, its first operator last: with it, it is whole."""
+        named = of_cell(rows, self._plan.run_id, cell.cell_id, self._watch.node_id)
+        self._journal.append(*reversed(named))

@@ -74,9 +74,13 @@ def planned_cells(grid: Grid, store: ArtifactStore) -> list[PlannedCell]:
 
 
 def measure_seconds(per_trial: list[float], measure: Measure) -> float:
-    """Return the time of the least number of rounds, as far as the budget allows them."""
+    """Return the time of the least number of rounds, as far as the budget allows them.
+
+    A profile, if one is asked for, takes about as long as a trial.
+    """
     round_s = sum(per_trial)
-    return max(round_s, min(round_s * measure.min_trials, measure.budget))
+    rounds_s = max(round_s, min(round_s * measure.min_trials, measure.budget))
+    return rounds_s + measure.profile * round_s
 
 
 def trial_seconds(cell: Cell, artifact: Artifact | None) -> float:

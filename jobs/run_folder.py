@@ -95,6 +95,10 @@ class RunFolder:
         """Return where the node `host` says what is wrong with its trials."""
         return self.job_logs(index) / f"{host}.warning"
 
+    def unprofiled(self, index: int, host: str) -> Path:
+        """Return where the node `host` says which cells it could not profile: a warning, too."""
+        return self.job_logs(index) / f"{host}.profile.warning"
+
     def identity(self) -> dict[str, str]:
         """Return the run's provenance: `run_id`, `sweep_hash`, versions and so on."""
         identity: dict[str, str] = json.loads(self.identity_file.read_text())

@@ -171,3 +171,6 @@ def _measure(folder: RunFolder, index: int, executor: ExecutorName, display: Dis
         log = folder.logs / f"fault-{index:05d}.log"
         log.write_text(outcome.fault)
         raise InternalError(f"A job ended by an error inside litesweep; {log} has all of it.")
+    unprofiled = folder.unprofiled(index, platform.node())
+    for line in unprofiled.read_text().splitlines() if unprofiled.exists() else ():
+        display.say(line)

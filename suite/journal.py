@@ -14,6 +14,7 @@ import json
 import os
 import struct
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -52,6 +53,7 @@ class JournalContent:
     instances: tuple[InstanceRow, ...]
     """Of the trials that are there, which are recorded after them."""
     operators: tuple[OperatorRow, ...]
+    """Of profiles that are whole."""
     torn_bytes: int
     """Behind the last whole record: the one that was being written when the writer died."""
     damaged_bytes: int
@@ -101,15 +103,15 @@ class Journal:
                 "Wait for the run that is under way in this folder, or end it.",
             ) from None
 
-    def append(self, row: JournalRow) -> None:
-        """Record `row`: once this returns, it is on the disk.
+    def append(self, *rows: JournalRow) -> None:
+        """Record `rows`: once this returns, they are on the disk.
 
         Raises
         ------
         OSError
-            If it cannot be written; the journal is then as it was before.
+            If they cannot be written; the journal is then as it was before.
         """
-        record = _encode(row, self._run_id)
+        record = b"".join(_encode(row, self._run_id) for row in rows)
         try:
             written = self._file.write(record)
             while written < len(record):  # a full disk takes a part, then says why not the rest
@@ -160,10 +162,16 @@ def read_journal(path: Path) -> JournalContent:
         trials=trials,
         states=tuple(row for row in rows if isinstance(row, StateRow)),
         instances=tuple(row for row in instances.values() if row.instance_trial_id in there),
-        operators=tuple(operators.values()),
+        operators=_whole_profiles(operators.values()),
         torn_bytes=len(data) - end,
         damaged_bytes=end - sum(record.end - record.start for record in records),
     )
+
+
+def _whole_profiles(rows: Collection[OperatorRow]) -> tuple[OperatorRow, ...]:
+    """Leave out the profiles that a writer died over: the first operator is recorded last."""
+    whole = {(r.operator_cell_id, r.operator_node_id) for r in rows if r.operator_place == 0}
+    return tuple(r for r in rows if (r.operator_cell_id, r.operator_node_id) in whole)
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,8 @@ def limit_minutes(slice_: Slice, cells: Sequence[PlannedCell], measure: Measure,
     full_s = slice_.budget_s / measure.min_trials
     trials_s = [planned.trial_seconds for planned in cells]
     sharing = slice_.nodes // slice_.copies
-    round_s = max(full_s, *trials_s, sum(trials_s) / sharing)
+    cells_s = max([*trials_s, sum(trials_s) / sharing])
+    round_s = max(full_s, cells_s) + measure.profile * cells_s
     minutes = math.ceil((SLACK * (slice_.budget_s + round_s) + END_S) / MINUTE_S)
     allowed_s = site.cpu_types[slice_.cpu_type].time_limit
     return minutes if allowed_s is None else max(1, min(minutes, int(allowed_s // MINUTE_S)))

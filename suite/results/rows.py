@@ -387,7 +387,10 @@ class InstanceRow:
 
 @dataclass(frozen=True)
 class OperatorRow:
-    """What one operator of a cell's graph takes, from a pass of its own."""
+    """What one operator of a cell's graph takes, from a pass of its own.
+
+    A cell that could not be profiled has one row, which says why.
+    """
 
     operator_id: Annotated[str, Column("str", "hash of run, cell, node and place in the graph")]
     operator_cell_id: Annotated[str, IndexOf("cell")]
@@ -397,8 +400,13 @@ class OperatorRow:
     operator_delegate: Annotated[
         str, Column("str", "what has run it, as xnnpack; empty for the runtime's own kernels")
     ]
-    operator_ns: Annotated[float, Column("f8", "median of its durations, profiled", "ns")]
+    operator_ns: Annotated[
+        float, Column("f8", "mean of the middle half of its durations, profiled", "ns")
+    ]
     operator_runs: Annotated[int, Column("i8", "invocations that were profiled", "1")]
+    operator_error: Annotated[
+        str, Column("str", "why the cell could not be profiled, empty if it was")
+    ] = ""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from suite.warmup import SLOW_NS, window_size, windows_agree
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from suite.runtimes.protocol import Executable, Values
+    from suite.runtimes.protocol import Executable, Tensor, Values
 
 CLOCK_READINGS = 2000
 CLOCK_RATIO = 1000
@@ -289,12 +289,17 @@ def clock_quality() -> tuple[float, float]:
 
 
 def fill_inputs(model: "Executable", seed: int) -> None:
-    """Fill every input with seeded values that any model of its type can take."""
+    """Fill every input with seeded values."""
+    model.set_inputs(seeded_inputs(model.inputs, seed))
+
+
+def seeded_inputs(inputs: "Sequence[Tensor]", seed: int) -> "list[Values]":
+    """Return seeded values for every input, such as any model of its type can take."""
     import numpy as np
 
     generator = np.random.default_rng(seed)
     filled: list[Values] = []
-    for tensor in model.inputs:
+    for tensor in inputs:
         dtype, shape = tensor.dtype, tensor.shape
         if dtype.kind == "f":
             values = generator.random(shape, dtype=np.float32).astype(dtype)
@@ -307,7 +312,7 @@ def fill_inputs(model: "Executable", seed: int) -> None:
         else:
             raise TypeError(f"input {tensor.name!r} is of type {dtype}, which cannot be filled")
         filled.append(values)
-    model.set_inputs(filled)
+    return filled
 
 
 def read_outputs(model: "Executable") -> tuple[str, bool]:
