@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from analysis.figures import write_figures
     from analysis.gains import quantization_gain
     from analysis.nodes import node_variability
+    from analysis.operator_table import operators_to_rich_table
+    from analysis.operators import operators
     from analysis.others import beside, beside_to_rich_table, read_others
     from analysis.raw import quantiles, samples
     from analysis.report import write_report
@@ -46,6 +48,8 @@ __all__ = [
     "node_variability",
     "open_results",
     "open_slice",
+    "operators",
+    "operators_to_rich_table",
     "pareto",
     "quantiles",
     "quantization_gain",
@@ -81,6 +85,8 @@ __getattr__ = lazy(
         "node_variability": "nodes",
         "open_results": "dataset",
         "open_slice": "slices",
+        "operators": "operators",
+        "operators_to_rich_table": "operator_table",
         "pareto": "trade_offs",
         "quantiles": "raw",
         "quantization_gain": "gains",

@@ -1,7 +1,8 @@
 """What a user names on the command line: a run, or a slice of one, as `RUN:threads=1,model=m`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -44,15 +45,29 @@ def at(results: xr.Dataset, fixed: Mapping[str, str], text: str) -> xr.Dataset:
     UserError
         If there is no such axis or value.
     """
+    axes = {str(axis): results[axis].values.tolist() for axis in results["status"].dims}
+    return results.sel(known_values(text, fixed, axes))
+
+
+def known_values(
+    text: str, fixed: Mapping[str, str], axes: Mapping[str, Sequence[Any]]
+) -> dict[str, Any]:
+    """Return the values that `fixed` names, as they are on the axes.
+
+    Raises
+    ------
+    UserError
+        If there is no such axis or value.
+    """
+    values = {}
     for axis, value in fixed.items():
-        axes = tuple(map(str, results["status"].dims))
         if axis not in axes:
             raise UserError(f"{text!r}: there is no axis {axis!r}.", nearest(axis, axes))
-        known = {str(known): known for known in results[axis].values.tolist()}
+        known = {str(known): known for known in axes[axis]}
         if value not in known:
             raise UserError(f"{text!r}: there is no {axis} {value!r}.", nearest(value, known))
-        results = results.sel({axis: known[value]})
-    return results
+        values[axis] = known[value]
+    return values
 
 
 def parse(text: str) -> tuple[Path, dict[str, str]]:

@@ -1,13 +1,18 @@
-"""The profiles of a job's cells on this node, once its last trial is taken."""
+"""Profiles: of a job's cells on this node, once its last trial is taken; of a single file."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from jobs.meter import Meter
 from jobs.plan import PlannedArtifact
 from suite.cells import Cell
+from suite.errors import UserError
 from suite.journal import JournalContent
+from suite.profile.launch import run_profile
 from suite.results.rows import OperatorRow
 from suite.runtimes.names import LITERT
+from suite.topology import granted_cpus, pin_order, read_cpus
+from suite.trial.protocol import TrialRequest
 
 Profile = Sequence[OperatorRow]
 
@@ -61,3 +66,30 @@ def profile_cells(
         for cell in wanted
         if (error := profiles[same(cell)][0].operator_error)
     ]
+
+
+FILE_TIMEOUT_S = 600.0
+
+
+def profile_file(path: Path, threads: int, delegate: str) -> Profile:
+    """Profile a .tflite file on this machine, of inputs from the seed 0.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, this machine grants fewer CPUs, or LiteRT cannot run or profile
+        the file.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no file {str(path)!r}.")
+    cpus = pin_order(read_cpus(granted_cpus()))
+    if threads > len(cpus):
+        raise UserError(
+            f"{threads} threads are asked for, and this machine grants {len(cpus)} CPUs.",
+            "Lower --threads.",
+        )
+    request = TrialRequest(str(path.absolute()), threads, cpus[:threads], 0, delegate=delegate)
+    rows = run_profile(request, FILE_TIMEOUT_S)
+    if rows[0].operator_error:
+        raise UserError(f"{path} cannot be profiled: {rows[0].operator_error}.")
+    return rows

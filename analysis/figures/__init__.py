@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -14,6 +15,7 @@ from analysis.figures.drift import drift_figure
 from analysis.figures.heat_map import heat_map_figure
 from analysis.figures.latency import latency_figure
 from analysis.figures.nodes import nodes_figure
+from analysis.figures.operators import operators_figure
 from analysis.figures.pareto import pareto_figure
 from analysis.figures.scaling import speedup_figure
 from analysis.figures.style import STYLE
@@ -30,6 +32,7 @@ def write_figures(
     folder: Path | str,
     formats: Sequence[str] = FORMATS,
     quantiles: xr.DataArray | None = None,
+    operators: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Draw every figure that the results have the data for.
 
@@ -43,6 +46,8 @@ def write_figures(
         Of the files: "svg", "png", "pdf".
     quantiles
         As `analysis.quantiles` returns them, for the figure of distributions.
+    operators
+        As `analysis.operators` returns them, for the figure of where the time goes.
 
     Returns
     -------
@@ -52,7 +57,7 @@ def write_figures(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, figure in _figures(results, quantiles):
+    for name, figure in _figures(results, quantiles, operators):
         for kind in formats:
             path = folder / f"{name}.{kind}"
             with mpl.rc_context(STYLE):
@@ -61,7 +66,9 @@ def write_figures(
     return written
 
 
-def _figures(results: xr.Dataset, quantiles: xr.DataArray | None) -> Iterator[tuple[str, Figure]]:
+def _figures(
+    results: xr.Dataset, quantiles: xr.DataArray | None, operators: pd.DataFrame | None
+) -> Iterator[tuple[str, Figure]]:
     medians = results["median_ns"]
     if not np.isfinite(medians).any():
         return
@@ -78,3 +85,5 @@ def _figures(results: xr.Dataset, quantiles: xr.DataArray | None) -> Iterator[tu
         yield "drift", drift_figure(results)
     if node_variability(results)["effect"].count() > 1:
         yield "nodes", nodes_figure(results)
+    if operators is not None:
+        yield "operators", operators_figure(operators)

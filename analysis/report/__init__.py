@@ -4,12 +4,15 @@ from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
 from analysis.extras import need
 
 
-def write_report(results: xr.Dataset, out: Path | str) -> Path:
+def write_report(
+    results: xr.Dataset, out: Path | str, operators: pd.DataFrame | None = None
+) -> Path:
     """Write a report on results, one HTML file that holds all that it needs.
 
     Parameters
@@ -18,6 +21,8 @@ def write_report(results: xr.Dataset, out: Path | str) -> Path:
         As `analysis.open_results` returns them.
     out
         The file to write.
+    operators
+        As `analysis.operators` returns them, for a section on where the time goes.
 
     Returns
     -------
@@ -36,11 +41,11 @@ def write_report(results: xr.Dataset, out: Path | str) -> Path:
     need("report", "jinja2", "plotly", "itables")
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(results), encoding="utf-8")
+    path.write_text(page(results, operators), encoding="utf-8")
     return path
 
 
-def page(results: xr.Dataset) -> str:
+def page(results: xr.Dataset, operators: pd.DataFrame | None = None) -> str:
     """Return the report as HTML; every text from the results is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -48,6 +53,7 @@ def page(results: xr.Dataset) -> str:
     from analysis.report.charts import charts
     from analysis.report.facts import citation, facts, nodes, provenance, reasons
     from analysis.report.grid import columns, rows
+    from analysis.report.profile import profiles
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -66,6 +72,8 @@ def page(results: xr.Dataset) -> str:
         charts=charts(results),
         columns=columns(results),
         rows=list(rows(results)),
+        profiles=[] if operators is None else profiles(operators),
+        unprofiled=[] if operators is None else operators.attrs.get("unprofiled", ()),
         reasons=reasons(results),
         nodes=nodes(results),
         provenance=provenance(results),

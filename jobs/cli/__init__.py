@@ -10,6 +10,7 @@ from jobs.cli import image
 from jobs.cli.clean import clean
 from jobs.cli.cluster import cancel, collect, resume, status, submit
 from jobs.cli.machines import doctor, site_app
+from jobs.cli.profile import profile
 from jobs.cli.results import compare, figures, report, show
 from jobs.cli.sweeps import plan, run
 from jobs.cli.terminal import fail, reconfigure
@@ -28,7 +29,7 @@ for command in (
     *(plan, run),
     *(submit, status, resume, cancel, collect),
     doctor,
-    *(show, figures, compare, report),
+    *(show, figures, compare, profile, report),
     clean,
 ):
     app.command()(command)

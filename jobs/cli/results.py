@@ -63,13 +63,15 @@ def figures(
         list[FigureFormat], typer.Option("--format", help="Of the files; again for more than one.")
     ] = [FigureFormat.SVG, FigureFormat.PNG],  # noqa: B006
 ) -> None:
-    """Draw a run: latency, speed-up, the grid, the front, distributions, drift, nodes."""
+    """Draw a run: latency, speed-up, the grid, the front, distributions, drift, nodes and so on."""
     import analysis
+    from analysis.operators import operators_if_any
 
     folder = out or (run if run.is_dir() else run.parent) / "figures"
     formats = [each.value for each in kind]
     results, quantiles = analysis.open_results(run), analysis.quantiles(run)
-    for path in analysis.write_figures(results, folder, formats, quantiles):
+    operators = operators_if_any(run)
+    for path in analysis.write_figures(results, folder, formats, quantiles, operators):
         print(path)
 
 
@@ -116,6 +118,7 @@ def report(
 ) -> None:
     """Write a run's report: one HTML file with answers, charts, table, verdicts and provenance."""
     import analysis
+    from analysis.operators import operators_if_any
 
     file = out or (run if run.is_dir() else run.parent) / "report.html"
-    print(analysis.write_report(analysis.open_results(run), file))
+    print(analysis.write_report(analysis.open_results(run), file, operators_if_any(run)))
