@@ -7,12 +7,15 @@ from jobs.meter import Meter
 from jobs.plan import PlannedArtifact
 from suite.cells import Cell
 from suite.errors import UserError
-from suite.journal import JournalContent
 from suite.profile.launch import run_profile
-from suite.results.rows import OperatorRow
+from suite.results.rows import OperatorRow, TrialRow
+from suite.rounds import Progress
 from suite.runtimes.names import LITERT
 from suite.topology import granted_cpus, pin_order, read_cpus
 from suite.trial.protocol import TrialRequest
+
+PROFILE_S = 2.0
+"""What one is expected to take, of most models."""
 
 Profile = Sequence[OperatorRow]
 
@@ -20,9 +23,11 @@ Profile = Sequence[OperatorRow]
 def profile_cells(
     cells: Sequence[Cell],
     artifacts: Mapping[str, PlannedArtifact],
-    recorded: JournalContent,
+    *,
+    trials: Sequence[TrialRow],
+    recorded: Sequence[OperatorRow],
     meter: Meter,
-    report: Callable[[Cell, int], None],
+    report: Callable[[Progress], None],
 ) -> list[str]:
     """Profile every cell of LiteRT's that has been measured, and record it.
 
@@ -33,20 +38,20 @@ def profile_cells(
     ----------
     artifacts
         By `cell_id`.
-    recorded
-        What this node's journal holds.
+    trials, recorded
+        What this node has measured and profiled before.
     report
-        Told before each: the cell, and how many are still to come, it included.
+        Told before each how far it has come.
 
     Returns
     -------
     list of str
         A line for each cell that could not be profiled.
     """
-    measured = {trial.cell_id for trial in recorded.trials if trial.status == "ok"}
+    measured = {trial.cell_id for trial in trials if trial.status == "ok"}
     wanted = [cell for cell in cells if cell.runtime == LITERT and cell.cell_id in measured]
     done: dict[str, list[OperatorRow]] = {}
-    for row in recorded.operators:
+    for row in recorded:
         done.setdefault(row.operator_cell_id, []).append(row)
 
     def same(cell: Cell) -> tuple[str, int, str]:
@@ -58,7 +63,9 @@ def profile_cells(
     missing = [cell for cell in wanted if cell.cell_id not in done]
     for number, cell in enumerate(missing):
         if same(cell) not in profiles:
-            report(cell, len(missing) - number)
+            left_s = PROFILE_S * (len(missing) - number)
+            now = f"the profile of {cell}"
+            report(Progress(len(cells), len(cells), len(trials), 0, now, left_s))
             profiles[same(cell)] = meter.profile(cell)
         meter.record_profile(cell, profiles[same(cell)])
     return [

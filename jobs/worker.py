@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,14 +19,13 @@ import archspec.cpu
 from jobs.collect import has_shard, slice_results
 from jobs.grid import check_cpus, cpu_count
 from jobs.meter import Meter
-from jobs.plan import Plan, PlannedCell, Slice
+from jobs.plan import Plan, Slice
 from jobs.profiles import profile_cells
 from jobs.provenance import package_versions
 from jobs.run_folder import RunFolder
 from jobs.shares import share_out, standing
 from jobs.world import Alone, MpiWorld, World
 from suite.canonical import canonical_json
-from suite.cells import Cell
 from suite.cgroup import cpu_quota
 from suite.doctor import GLANCE_S, examine, warnings
 from suite.energy import Power, find_counters, idle_power
@@ -168,9 +167,15 @@ def _measure(
         )
         watch.after()
         if plan.measure.profile:
-            report = _tell_of_profiles(folder.progress(index, node.host), planned)
-            recorded = read_journal(folder.journal(index, node.host))
-            lacks = profile_cells(cells, artifacts, recorded, meter, report)
+            content = read_journal(folder.journal(index, node.host))
+            lacks = profile_cells(
+                cells,
+                artifacts,
+                trials=[trial for trial in content.trials if trial.node_id == node.node_id],
+                recorded=[o for o in content.operators if o.operator_node_id == node.node_id],
+                meter=meter,
+                report=tell,
+            )
             folder.unprofiled(index, node.host).write_text("\n".join(lacks))
     world.wait()
     gathered = world.gather(slice_results(folder, plan, index, [node.host], _job(slice_)))
@@ -258,18 +263,6 @@ def _job(slice_: Slice) -> dict[str, str]:
         nodes = os.environ.get("SLURM_JOB_NODELIST", "?")
         said["job_slurm"] = f"{job_id} on {nodes}, {slice_.cpu_type}{image}"
     return said
-
-
-def _tell_of_profiles(
-    path: Path, planned: Mapping[str, PlannedCell]
-) -> Callable[[Cell, int], None]:
-    """Return what tells how far the profiles have come; one takes about as long as a trial."""
-
-    def tell(cell: Cell, left: int) -> None:
-        done, seconds = len(planned), planned[cell.cell_id].trial_seconds * left
-        _tell(path, Progress(done, done, 0, 0, f"the profile of {cell}", seconds))
-
-    return tell
 
 
 def _tell(path: Path, progress: Progress) -> None:

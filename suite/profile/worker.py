@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from suite.process import die_with_parent
 from suite.trial.protocol import TrialRequest
-from suite.trial.worker import _private_stdout, seeded_inputs
+from suite.trial.worker import private_stdout, seeded_inputs
 
 if TYPE_CHECKING:
     from suite.runtimes.litert import LiteRt
@@ -29,7 +29,7 @@ def main() -> None:
     """Profile what standard input asks for and answer on standard output."""
     die_with_parent()
     request = TrialRequest(**json.load(sys.stdin))
-    channel = _private_stdout()
+    channel = private_stdout()
     try:
         answer = profile(request)
     except Exception as error:
