@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         comparison_to_rich_table,
         summary,
     )
+    from analysis.concurrency import instance_scaling, instances
     from analysis.costs import cost
     from analysis.dataset import open_results
     from analysis.figures import write_figures
@@ -45,6 +46,8 @@ __all__ = [
     "comparison_to_rich_table",
     "components",
     "cost",
+    "instance_scaling",
+    "instances",
     "node_variability",
     "open_results",
     "open_slice",
@@ -82,6 +85,8 @@ __getattr__ = lazy(
         "comparison_to_rich_table": "comparison_table",
         "components": "variance",
         "cost": "costs",
+        "instance_scaling": "concurrency",
+        "instances": "concurrency",
         "node_variability": "nodes",
         "open_results": "dataset",
         "open_slice": "slices",

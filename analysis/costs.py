@@ -4,7 +4,6 @@ import numpy as np
 import xarray as xr
 
 MILLION = 1e6
-NS_PER_S = 1e9
 S_PER_HOUR = 3600.0
 
 
@@ -21,17 +20,18 @@ def cost(results: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         Over the sweep's axes:
 
-        - `core_seconds_per_million` (s): the threads asked for, times the latency: what a
-          scheduler bills;
+        - `core_seconds_per_million` (s): the threads asked for, of all instances, over the
+          throughput (for one instance that is times the latency): what a scheduler bills;
         - `cpu_seconds_per_million` (s): the CPU time that was used, from the trials' effective
           parallelism;
-        - `node_hours_per_million` (h): one instance has the node to itself;
-        - `packed_node_hours_per_million` (h): as many instances as the node has cores for, if none
+        - `node_hours_per_million` (h): the cell's instances have the node to themselves;
+        - `packed_node_hours_per_million` (h): as many such cells as the node has cores for, if none
           disturbed another: a lower bound;
         - `joules_per_million` (J): from `energy_j`, joules an invocation, where there are any.
 
-        Each that follows from the latency or the energy alone has `_low` and `_high`, from its 95 %
-        interval. An invocation of a batch is as many inferences. NaN where something is not known.
+        Each that follows from the throughput or the energy alone has `_low` and `_high`, from its
+        95 % interval. An invocation of a batch is as many inferences. NaN where something is not
+        known.
 
     Examples
     --------
@@ -39,17 +39,18 @@ def cost(results: xr.Dataset) -> xr.Dataset:
     """
     dims = results["median_ns"].dims
     batch = results["batch"] if "batch" in dims else 1
-    threads = results["threads"]
+    threads = results["threads"] * (results["instances"] if "instances" in dims else 1)
     instances = np.maximum(1, np.floor(_cores(results) / threads))
     found = {}
-    for end, name in (("", "median_ns"), ("_low", "ci_low_ns"), ("_high", "ci_high_ns")):
-        seconds = results[name] / NS_PER_S / batch * MILLION
+    ends = (("", "throughput_per_s"), ("_low", "throughput_high_per_s"))
+    for end, name in (*ends, ("_high", "throughput_low_per_s")):
+        seconds = MILLION / results[name]
         hours = seconds / S_PER_HOUR
         found[f"core_seconds_per_million{end}"] = (seconds * threads).assign_attrs(units="s")
         found[f"node_hours_per_million{end}"] = hours.assign_attrs(units="h")
         found[f"packed_node_hours_per_million{end}"] = (hours / instances).assign_attrs(units="h")
     parallelism = results["effective_parallelism"].median(("node", "trial"))
-    used = results["median_ns"] / NS_PER_S / batch * MILLION * parallelism
+    used = MILLION / results["throughput_per_s"] * parallelism
     found["cpu_seconds_per_million"] = used.assign_attrs(units="s")
     if "energy_j" in results and results["energy_j"].notnull().any():
         for end in ("", "_low", "_high"):

@@ -48,8 +48,11 @@ TRIAL_VARIABLES = {
     **{f"frequency_{moment}_hz": "Hz" for moment in ("before", "after")},
     **{f"temperature_{moment}_degc": "degC" for moment in ("before", "after")},
     **dict.fromkeys(("idle_package_w", "idle_dram_w"), "W"),
+    "window_ns": "ns",
 }
 """What is taken over for each trial as it stands, with its unit."""
+
+THROUGHPUT = ("throughput_per_s", "throughput_low_per_s", "throughput_high_per_s")
 
 DELEGATION = ("operators_run", "operators_delegated")
 
@@ -98,13 +101,19 @@ def open_results(path: Path | str | Sequence[Path | str]) -> xr.Dataset:
 
         Over the axes: `median_ns` with `ci_low_ns` and `ci_high_ns` (median of the trials'
         medians and its 95 % interval, see `suite.intervals.median`: of the nodes that measured it),
+        `figure` ("latency", or "throughput" of the scenarios `offline` and `server@20ms`: these
+        numbers are then of the time for each invocation, all instances together),
         `type_low_ns` and `type_high_ns` (95 % interval of a claim about the CPU type, over its
         nodes; NaN for one node, or `local`), `trials` (how many entered),
         `status` ("ok", "failed", "missing"; "" where the sweep has no such cell), `verdict`
         (reasons not to trust it, separated by blanks; empty is valid), `error`, `cell_id`,
-        `peak_rss_bytes` (the largest of any trial), `operators_run` and `operators_delegated` (to
-        XNNPACK; the least of any trial), `output_digest` (of the outputs for the seeded inputs;
-        empty where trials differ), and the artifact's size, error and accuracy. Of all
+        `throughput_per_s` with `throughput_low_per_s` and `throughput_high_per_s` (examples a
+        second, of all instances, and its 95 % interval), `offered_per_s` (rate at which a server's
+        invocations came; that which was found, of `server@20ms`),
+        `peak_rss_bytes` (the largest of any trial, its instances together), `operators_run` and
+        `operators_delegated` (to XNNPACK; the least of any trial), `output_digest` (of the outputs
+        for the seeded inputs; empty where trials differ), and the artifact's size, error and
+        accuracy. Of all
         invocations: `min_ns`, `spread` (interquartile range over median), and `p90_ns` and
         `p99_ns`, NaN with the reason in `p90_lack`, `p99_lack` where the evidence that
         `analysis.tails` asks for is lacking.
@@ -118,7 +127,9 @@ def open_results(path: Path | str | Sequence[Path | str]) -> xr.Dataset:
         `steady_rss_bytes`, `load_rss_bytes`, `weights_rss_bytes`, `arena_bytes`
         (see docs/energy.md).
 
-        Over the axes, `node` and `trial`: `trial_energy_j`, `trial_median_ns`, `trial_invocations`,
+        Over the axes, `node` and `trial`: `trial_median_ns` (where the figure is the throughput,
+        the time for each invocation), `trial_throughput_per_s`, `trial_energy_j`,
+        `trial_invocations`,
         `trial_median_error` (see `analysis.invocations`) and what else is known of a trial; NaN
         where there is none.
 
@@ -178,7 +189,7 @@ def _open(file: Path) -> xr.Dataset:
         memory = counts_memory(judgement.counted)
         for trial in judgement.counted:
             at = (*place, node_place[trial.node_id], trial.round)
-            _fill_trial(variables, at, trial)
+            _fill_trial(variables, at, trial, _batch(cell))
             variables["trial_energy_j"].values[at] = Used.by(trial, _batch(cell)).in_all(
                 memory=memory
             )
@@ -262,6 +273,9 @@ def _empty(
         "ci_high_ns": numbers("ns"),
         "type_low_ns": numbers("ns"),
         "type_high_ns": numbers("ns"),
+        "figure": text(),
+        **{name: numbers("s-1") for name in THROUGHPUT},
+        "offered_per_s": numbers("s-1"),
         "trials": xr.Variable(axes, np.zeros(shape, dtype=np.int64), {"units": "1"}),
         "status": text(),
         "verdict": text(),
@@ -278,6 +292,8 @@ def _empty(
         **{f"{name}_lack": text() for name in QUANTILES},
         **{name: numbers(units) for name, units in ARTIFACT_VARIABLES.items()},
         "trial_median_ns": by_trial("ns"),
+        "trial_throughput_per_s": by_trial("s-1"),
+        "trial_offered_per_s": by_trial("s-1"),
         "trial_peak_rss_bytes": by_trial("byte"),
         "trial_invocations": by_trial("1"),
         "trial_median_error": by_trial("1"),
@@ -294,12 +310,18 @@ def _fill_cell(
     hosts: Mapping[str, str],
 ) -> None:
     digests = {trial.output_digest for trial in judgement.counted}
-    estimate = median([trial.median_ns for trial in judgement.counted] or [np.nan])
+    batch = cell.axes.get("batch", 1)
+    estimate = median([trial.figure_ns for trial in judgement.counted] or [np.nan])
+    per_s = [throughput_per_s(trial, int(batch)) for trial in judgement.counted]
+    offered = [trial.offered_per_s for trial in judgement.counted]
     of_type = _over_hosts(cell, judgement.counted, hosts)
     found = {
         "median_ns": estimate.estimate,
         "ci_low_ns": estimate.low,
         "ci_high_ns": estimate.high,
+        "figure": _figure(judgement.counted),
+        **_throughput(estimate, per_s, int(batch), judgement.counted),
+        "offered_per_s": np.median(offered or [np.nan]),
         "type_low_ns": of_type.low,
         "type_high_ns": of_type.high,
         "trials": len(judgement.counted),
@@ -325,21 +347,57 @@ def _batch(cell: CellRow) -> int:
     return int(cell.axes.get("batch", 1))
 
 
+def _figure(trials: Sequence[TrialRow]) -> str:
+    """Return what counts in a cell: every trial of it says the same."""
+    if not trials:
+        return ""
+    return "throughput" if trials[0].counts_rate else "latency"
+
+
+def throughput_per_s(trial: TrialRow, batch: int) -> float:
+    """Return a trial's examples a second: what its instances have done, or one without pause."""
+    if _has_its_own(trial):
+        return trial.throughput_per_s
+    return 1e9 * batch / trial.figure_ns
+
+
+def _has_its_own(trial: TrialRow) -> bool:
+    """Say whether a trial's throughput is not the inverse of its figure."""
+    return not trial.counts_rate and trial.throughput_per_s > 0
+
+
+def _throughput(
+    figure: Intervals, per_s: Sequence[float], batch: int, trials: Sequence[TrialRow]
+) -> dict[str, float]:
+    """Return the throughput with its interval, by the figure wherever that is its inverse."""
+    if any(map(_has_its_own, trials)):
+        found = median(per_s)
+        ends: tuple[Any, ...] = (found.estimate, found.low, found.high)
+    else:
+        inverse = (figure.estimate, figure.high, figure.low)
+        ends = tuple(1e9 * batch / end for end in inverse)
+    return dict(zip(THROUGHPUT, map(float, ends), strict=True))
+
+
 def _over_hosts(cell: CellRow, trials: Sequence[TrialRow], hosts: Mapping[str, str]) -> Intervals:
     """Return the interval of a CPU type's latency: t over its nodes, each with its mean log."""
     if cell.axes.get("cpu_type", LOCAL) == LOCAL:
         return geometric_mean([np.nan])
     logs: dict[str, list[float]] = {}
     for trial in trials:
-        logs.setdefault(hosts[trial.node_id], []).append(math.log(trial.median_ns))
+        logs.setdefault(hosts[trial.node_id], []).append(math.log(trial.figure_ns))
     return geometric_mean([math.exp(np.mean(of_host)) for of_host in logs.values()] or [np.nan])
 
 
-def _fill_trial(variables: dict[str, xr.Variable], place: tuple[int, ...], trial: TrialRow) -> None:
-    variables["trial_median_ns"].values[place] = trial.median_ns
+def _fill_trial(
+    variables: dict[str, xr.Variable], place: tuple[int, ...], trial: TrialRow, batch: int
+) -> None:
+    variables["trial_median_ns"].values[place] = trial.figure_ns
+    variables["trial_throughput_per_s"].values[place] = throughput_per_s(trial, batch)
     variables["trial_peak_rss_bytes"].values[place] = trial.peak_rss_bytes
     kept = steady(trial)
     variables["trial_invocations"].values[place] = len(kept) * trial.inner_loops
     variables["trial_median_error"].values[place] = median_error(kept)
+    variables["trial_offered_per_s"].values[place] = trial.offered_per_s
     for name in TRIAL_VARIABLES:
         variables[name].values[place] = getattr(trial, name)

@@ -37,7 +37,11 @@ def speedup(results: xr.Dataset, **baseline: Any) -> xr.Dataset:
     --------
     >>> speedup(results, quantization="float32")["ratio"].sel(threads=1)  # doctest: +SKIP
     """
-    medians = results["trial_median_ns"]
+    return between(results["trial_median_ns"], results, **baseline)
+
+
+def between(times: xr.DataArray, results: xr.Dataset, **baseline: Any) -> xr.Dataset:
+    """Return the same of other times of trials, over the axes, `node` and `trial`."""
     known = tuple(map(str, results["median_ns"].dims))
     for axis in baseline:
         if axis not in known:
@@ -46,7 +50,7 @@ def speedup(results: xr.Dataset, **baseline: Any) -> xr.Dataset:
     if absent:
         nothing = xr.full_like(results["median_ns"], float("nan"))
         return _dataset(nothing, nothing, nothing)
-    ratios = (medians.sel(baseline) / medians).transpose(*medians.dims)
+    ratios = (times.sel(baseline) / times).transpose(*times.dims)
     flat = ratios.stack(pair=("node", "trial"), create_index=False)
     found = geometric_mean(flat.values)
     like = results["median_ns"]

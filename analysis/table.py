@@ -4,7 +4,7 @@ import csv
 import io
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.dataset import THROUGHPUT
 from analysis.extras import need
 from analysis.frugality import CLIMATE_VARIABLES, ENERGY_VARIABLES
 from analysis.planes import PLANE, planes
@@ -47,7 +48,9 @@ def to_json(results: xr.Dataset) -> list[Record]:
 
     Keys: the axes; `cell_id`; `median_ns`, `ci_low_ns`, `ci_high_ns`; `trials`;
     `artifact_bytes`, `peak_rss_bytes`; `status` ("ok", "failed", "missing"); `verdict` (a list of
-    reasons, empty where valid); `error` (text or null); `throughput_per_s`; `speedup_threads` and
+    reasons, empty where valid); `error` (text or null); `throughput_per_s` with
+    `throughput_low_per_s` and `throughput_high_per_s`; `figure` (what counts: "latency", or
+    "throughput", of which `median_ns` is then the inverse); `offered_per_s`; `speedup_threads` and
     `speedup_float32` with `_low` and `_high`; `min_ns`, `spread`, `p90_ns`, `p99_ns` and what these
     two lack, as `p90_lack`; `artifact_compressed_bytes` and `encoded_bytes`; the error against the
     float reference; the accuracy on labelled examples, `labelled_top1`, beside the reference's; and
@@ -77,13 +80,12 @@ def to_json(results: xr.Dataset) -> list[Record]:
 
 def _record(point: Record, values: Record) -> Record:
     known = {name: _plain(name, value) for name, value in values.items()}
-    median_ns = known["median_ns"]
     return {
         **point,
         **{name: known.pop(name) for name in FIRST},
         "verdict": known.pop("verdict").split(),
         "error": known.pop("error") or None,
-        "throughput_per_s": 1e9 * point.get("batch", 1) / median_ns if median_ns else None,
+        **{name: known.pop(name) for name in THROUGHPUT},
         **known,
     }
 
@@ -140,8 +142,10 @@ def _flat(results: xr.Dataset) -> Iterator[Record]:
 OVER_1_THREAD = "× over 1\nthread"
 ENERGY = "mJ\neach"
 TOP1 = "top-1\n%"
+P99 = "p99"
+OFFERED = "offered\nper s"
 HEADINGS = (
-    *("latency", "± %", "per s", OVER_1_THREAD, "× over\nfloat32"),
+    *("latency", "± %", P99, OFFERED, "per s", OVER_1_THREAD, "× over\nfloat32"),
     *("disk\nMiB", "peak\nMiB", ENERGY, TOP1),
 )
 EXPLANATION = (
@@ -150,6 +154,8 @@ EXPLANATION = (
 )
 ENERGY_EXPLANATION = "; mJ: energy of {covers} of the whole node for an example, idle included"
 TOP1_EXPLANATION = "; top-1: labelled test examples that it gets right"
+OFFERED_EXPLANATION = "; offered: invocations that came; p99: 99 % of them were done in that time"
+THROUGHPUT_EXPLANATION = "; without a latency, ± is that of what is done per second"
 
 
 def to_rich_table(results: xr.Dataset) -> RenderableType:
@@ -164,6 +170,8 @@ def to_rich_table(results: xr.Dataset) -> RenderableType:
     covers = " or ".join(sorted({r["energy_covers"] for r in records if r.get("energy_j")}))
     explanation = EXPLANATION + TOP1_EXPLANATION * (TOP1 in shown)
     explanation += ENERGY_EXPLANATION.format(covers=covers) * (ENERGY in shown)
+    explanation += OFFERED_EXPLANATION * (OFFERED in shown)
+    explanation += THROUGHPUT_EXPLANATION * any(map(counts_throughput, records))
     found = {reason for r in records if _measured(r) for reason in r["verdict"]}
     letters = dict(zip((name for name in REASONS if name in found), ascii_lowercase, strict=False))
     return Group(
@@ -237,6 +245,8 @@ def headings(records: list[Record]) -> list[str]:
         silent.add(TOP1)
     if not any(record.get("energy_j") for record in records):
         silent.add(ENERGY)
+    if all(record["offered_per_s"] is None for record in records):
+        silent |= {P99, OFFERED}
     if all(record["threads"] == 1 for record in records):
         silent.add(OVER_1_THREAD)
     return [heading for heading in HEADINGS if heading not in silent]
@@ -246,8 +256,10 @@ def numbers(record: Record, shown: list[str]) -> list[str]:
     """Write what stands under the headings `shown`; the status where there is no latency."""
     interval = [record[name] for name in ("median_ns", "ci_low_ns", "ci_high_ns")]
     written = (
-        latency(record["median_ns"]) if _measured(record) else record["status"],
+        _latency_of(record) if _measured(record) else record["status"],
         "-" if None in interval else half_width(*interval),
+        "-" if record["p99_ns"] is None else latency(record["p99_ns"]),
+        digits(record["offered_per_s"]),
         digits(record["throughput_per_s"]),
         digits(record.get("speedup_threads")),
         digits(record.get("speedup_float32")),
@@ -258,6 +270,15 @@ def numbers(record: Record, shown: list[str]) -> list[str]:
     )
     named = dict(zip(HEADINGS, written, strict=True))
     return [named[heading] for heading in shown]
+
+
+def counts_throughput(record: Mapping[Any, Any]) -> bool:
+    """Say whether a cell's figure is what is done in a second, and no latency."""
+    return bool(record["figure"] == "throughput")
+
+
+def _latency_of(record: Record) -> str:
+    return "-" if counts_throughput(record) else latency(record["median_ns"])
 
 
 def latency(value_ns: float) -> str:

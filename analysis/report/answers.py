@@ -8,11 +8,12 @@ import pandas as pd
 import xarray as xr
 
 from analysis.costs import cost
+from analysis.dataset import THROUGHPUT
 from analysis.gains import quantization_gain
 from analysis.nodes import node_variability
 from analysis.planes import planes
 from analysis.scalability import scaling
-from analysis.table import digits, latency, mebibytes, thread_count
+from analysis.table import counts_throughput, digits, latency, mebibytes, thread_count
 from analysis.trade_offs import best, pareto
 from suite.errors import UserError
 
@@ -55,9 +56,11 @@ def _sentences(plane: xr.Dataset) -> Iterator[str]:
 
 def _fastest(ranked: pd.DataFrame) -> Iterator[str]:
     first = ranked.iloc[0]
-    text = f"Fastest: {_name(first)}, {latency(first['median_ns'])}"
+    counts = counts_throughput(first.to_dict())
+    names = THROUGHPUT if counts else ("median_ns", "ci_low_ns", "ci_high_ns")
+    value, low, high = (digits(v) if counts else latency(v) for v in first[[*names]])
+    text = f"Fastest: {_name(first)}, {value}" + " a second" * counts
     if np.isfinite(first["ci_low_ns"]):
-        low, high = latency(first["ci_low_ns"]), latency(first["ci_high_ns"])
         text += f" (95\u00a0% interval {low} to {high})"
     yield f"{text}.{_doubt(first)}"
     rivals = ranked[1:][ranked["probability_best"][1:] >= SHARES_FIRST_PLACE]

@@ -7,13 +7,14 @@ from typing import Any
 import xarray as xr
 
 from analysis.planes import PLANE
-from analysis.table import HEADINGS, digits, headings, numbers, to_json
+from analysis.table import HEADINGS, counts_throughput, digits, headings, numbers, to_json
 
 SORTED_BY = dict(
     zip(
         HEADINGS,
         (
-            *("latency_ms", "half_width", "throughput_per_s", "speedup_threads", "speedup_float32"),
+            *("latency_ms", "half_width", "p99_ns", "offered_per_s", "throughput_per_s"),
+            *("speedup_threads", "speedup_float32"),
             *("artifact_bytes", "peak_rss_bytes", "energy_j", "labelled_top1"),
         ),
         strict=True,
@@ -44,6 +45,8 @@ def rows(results: xr.Dataset) -> Iterator[list[Entry]]:
     shown = headings(records)
     for record in records:
         milliseconds = record["median_ns"] and record["median_ns"] / 1e6
+        if counts_throughput(record):
+            milliseconds = None
         latency, *others = numbers(record, shown)
         texts = [digits(milliseconds) if milliseconds else latency, *others]
         interval = [record[name] for name in ("median_ns", "ci_low_ns", "ci_high_ns")]

@@ -359,7 +359,12 @@ class TrialRow:
         Of the scenarios `offline` and `server@20ms` that is the time for each invocation, all
         instances together; less is better either way. NaN if there is none.
         """
-        return self.median_ns if np.isnan(self.counted_ns) else self.counted_ns
+        return self.counted_ns if self.counts_rate else self.median_ns
+
+    @property
+    def counts_rate(self) -> bool:
+        """Whether a rate is what counts."""
+        return 0 < self.counted_ns < np.inf
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,104 @@
+"""What several instances of a model do to each other: one by one, and all together."""
+
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from analysis.dataset import axis_names, node_names, results_file
+from analysis.speedups import between
+from suite.errors import UserError
+from suite.results.normal import KINDS
+from suite.results.read import read_results
+from suite.results.rows import InstanceRow
+
+COLUMNS = {
+    name: name.removeprefix("instance_")
+    for name in KINDS[InstanceRow]
+    if name not in ("instance_id", "instance_trial_id", "instance_number")
+}
+"""Of a row, and what they are called beside `instance`."""
+
+
+def instances(path: Path | str) -> pd.DataFrame:
+    """Return what each process of each trial has done.
+
+    Parameters
+    ----------
+    path
+        A run's folder, or a file of results.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each: the cell's place on the axes, `node`, `round`, `trial_id`, `instance` (its
+        number), `cpus`, `warmup` and `samples` (how many), `median_ns`, `parallelism` and
+        `peak_rss_bytes`. No row of cells with one instance that is invoked back to back.
+
+    Raises
+    ------
+    UserError
+        If there are no results.
+
+    Examples
+    --------
+    >>> of_trials = instances("runs/served").groupby("trial_id")  # doctest: +SKIP
+    >>> of_trials["median_ns"].max() / of_trials["median_ns"].min()  # doctest: +SKIP
+    """
+    results = read_results(results_file(path))
+    cells = {cell.cell_id: cell.axes for cell in results.cells}
+    trials = {trial.trial_id: trial for trial in results.trials}
+    hosts = node_names(results)
+    told = ("node", "round", "trial_id", "instance", *COLUMNS.values())
+    records = []
+    for row in results.instances:
+        trial = trials[row.instance_trial_id]
+        values = {called: getattr(row, name) for name, called in COLUMNS.items()}
+        place = (hosts[trial.node_id], trial.round, trial.trial_id, row.instance_number)
+        records.append({**cells[trial.cell_id], **dict(zip(told, place, strict=False)), **values})
+    # "instances" is an axis, and "instance" one of them.
+    return pd.DataFrame.from_records(records, columns=[*axis_names(results), *told])
+
+
+def instance_scaling(results: xr.Dataset) -> xr.Dataset:
+    """Return how throughput grows with the number of instances, and what memory they take.
+
+    Parameters
+    ----------
+    results
+        As `analysis.open_results` returns them, of a sweep with an axis `instances`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over the sweep's axes: `throughput_ratio`, the throughput over that of one instance, with
+        `throughput_ratio_low` and `throughput_ratio_high` (geometric mean over pairs of trials of
+        one round, and its 95 % interval, as in `analysis.speedup`); `efficiency`, the same over the
+        number of instances, with `_low` and `_high`: 1 where none disturbs another; and
+        `peak_rss_bytes`, the memory of all. NaN where there is no cell with one instance.
+
+    Raises
+    ------
+    UserError
+        If the sweep has no axis `instances`.
+
+    Examples
+    --------
+    >>> scaled = instance_scaling(results)  # doctest: +SKIP
+    >>> scaled["efficiency"].sel(model="resnet50", threads=1)  # doctest: +SKIP
+    """
+    if "instances" not in results["status"].dims:
+        raise UserError(
+            "There is no axis 'instances' in these results.",
+            "Give it several values, 1 among them, under [axes].",
+        )
+    # Time for each example, so that more throughput is a higher ratio.
+    over_one = between(1 / results["trial_throughput_per_s"], results, instances=1)
+    found = {}
+    for end in ("", "_low", "_high"):
+        ratio = over_one[f"ratio{end}"]
+        found[f"throughput_ratio{end}"] = ratio
+        found[f"efficiency{end}"] = (ratio / results["instances"]).transpose(*ratio.dims)
+    for name, values in found.items():
+        found[name] = values.assign_attrs(units="1")
+    return xr.Dataset({**found, "peak_rss_bytes": results["peak_rss_bytes"]})
