@@ -310,9 +310,9 @@ def _fill_cell(
     hosts: Mapping[str, str],
 ) -> None:
     digests = {trial.output_digest for trial in judgement.counted}
-    batch = cell.axes.get("batch", 1)
+    batch = _batch(cell)
     estimate = median([trial.figure_ns for trial in judgement.counted] or [np.nan])
-    per_s = [throughput_per_s(trial, int(batch)) for trial in judgement.counted]
+    per_s = [throughput_per_s(trial, batch) for trial in judgement.counted]
     offered = [trial.offered_per_s for trial in judgement.counted]
     of_type = _over_hosts(cell, judgement.counted, hosts)
     found = {
@@ -320,7 +320,7 @@ def _fill_cell(
         "ci_low_ns": estimate.low,
         "ci_high_ns": estimate.high,
         "figure": _figure(judgement.counted),
-        **_throughput(estimate, per_s, int(batch), judgement.counted),
+        **_throughput(estimate, per_s, batch, judgement.counted),
         "offered_per_s": np.median(offered or [np.nan]),
         "type_low_ns": of_type.low,
         "type_high_ns": of_type.high,

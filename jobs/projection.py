@@ -7,9 +7,12 @@ from jobs.grid import Grid
 from jobs.plan import PlannedCell
 from suite.artifacts.store import Artifact, ArtifactStore
 from suite.cells import Cell
+from suite.load.arrivals import query_count
 from suite.runtimes.names import ABOUT
+from suite.scenarios import SERVER, parse
 from suite.sweep import Measure
 from suite.topology import granted_cpus
+from suite.trial.loads import EXPECTED_RUNS, LOAD_SHARE
 from suite.trial.protocol import TrialRequest
 from suite.trial.worker import LEAST_SAMPLES, LEAST_SAMPLES_SLOW
 from suite.warmup import SLOW_NS, window_size
@@ -67,7 +70,9 @@ def planned_cells(grid: Grid, store: ArtifactStore) -> list[PlannedCell]:
             cell=cell,
             artifact_key=keys[cell.cell_id],
             build_error="",
-            trial_seconds=trial_seconds(cell, found[keys[cell.cell_id]]),
+            trial_seconds=trial_seconds(
+                cell, found[keys[cell.cell_id]], grid.sweep.measure.trial_timeout
+            ),
         )
         for cell in grid.cells
     ]
@@ -83,7 +88,7 @@ def measure_seconds(per_trial: list[float], measure: Measure) -> float:
     return rounds_s + measure.profile * round_s
 
 
-def trial_seconds(cell: Cell, artifact: Artifact | None) -> float:
+def trial_seconds(cell: Cell, artifact: Artifact | None, timeout_s: float) -> float:
     """Return what a trial of `cell` is expected to take: process, load, warm-up and samples."""
     if artifact is None:
         latency_s = (
@@ -97,6 +102,21 @@ def trial_seconds(cell: Cell, artifact: Artifact | None) -> float:
         latency_s /= cell.threads
     latency_ns = max(1, round(latency_s * 1e9))
     least = LEAST_SAMPLES_SLOW if latency_ns > SLOW_NS else LEAST_SAMPLES
-    windows = 3 + window_size(latency_ns) + max(least, TrialRequest.sampling_ns / latency_ns)
     start_s = START_S + ABOUT[cell.runtime].start_s
-    return start_s + load_s + windows * latency_s
+    sampling_s = max(least, TrialRequest.sampling_ns / latency_ns) * latency_s
+    warmup_s = (3 + window_size(latency_ns)) * latency_s
+    return start_s + load_s + warmup_s + load_seconds(cell, latency_s, sampling_s, timeout_s)
+
+
+def load_seconds(cell: Cell, latency_s: float, sampling_s: float, timeout_s: float) -> float:
+    """Return what is expected between the warm-up of a trial's instances and its end."""
+    scenario = parse(cell.scenario)
+    if scenario.kind != SERVER:
+        return sampling_s
+    allowed_s = timeout_s * LOAD_SHARE
+    if scenario.rate_per_s is not None:
+        rate, runs = scenario.rate_per_s, 1
+    else:
+        rate, runs = cell.instances / latency_s, EXPECTED_RUNS
+    queries = query_count(rate, TrialRequest.sampling_ns, allowed_s / runs * 1e9)
+    return min(allowed_s, runs * queries / rate)

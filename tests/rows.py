@@ -57,6 +57,7 @@ NOT_COUNTED = dict.fromkeys(
     (
         *("package_energy_j", "dram_energy_j", "idle_package_w", "idle_dram_w"),
         *("frequency_during_hz", "temperature_during_degc", "window_ns", "counted_ns"),
+        *("throughput_per_s", "offered_per_s"),
     ),
     float("nan"),
 )

@@ -12,6 +12,7 @@ from suite.topology import (
     granted_cpus,
     parse_cpu_list,
     pin_order,
+    place_instances,
     read_cpus,
 )
 
@@ -85,3 +86,33 @@ def test_this_machine_describes_itself() -> None:
     assert parse_cpu_list(node.cpus_granted) == granted_cpus()
     assert node.cpus >= node.cores >= node.sockets >= 1
     assert node.memory_bytes > 2**28
+
+
+@given(cpus, st.integers(1, 9), st.integers(1, 9))
+def test_instances_have_cpus_of_their_own(found: list[Cpu], threads: int, instances: int) -> None:
+    placed = place_instances(found, threads, instances)
+    assert len(placed) == instances
+    taken = [cpu for of_instance in placed for cpu in of_instance]
+    assert set(taken) <= {cpu.number for cpu in found}
+    if threads * instances <= len(found):
+        assert len(set(taken)) == len(taken) == threads * instances
+    if found and threads * instances > len(found):
+        assert {len(set(mine)) for mine in placed} == {min(threads, len(found))}
+        counts = [taken.count(cpu.number) for cpu in found]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_one_instance_takes_the_cpus_that_its_threads_always_took() -> None:
+    found = [Cpu(n // 4, n // 4, n % 4, n) for n in range(8)]
+    for threads in range(1, 9):
+        assert place_instances(found, threads, 1) == (pin_order(found)[:threads],)
+
+
+def test_an_instance_stays_on_a_numa_node_and_on_cores_of_its_own() -> None:
+    # Two nodes of 4 cores with two threads each: siblings are 8 apart.
+    found = [Cpu(n // 4 % 2, n // 4 % 2, n % 4, n) for n in range(16)]
+    assert place_instances(found, 3, 2) == ((0, 1, 2), (4, 5, 6))
+    assert place_instances(found, 4, 4) == tuple(tuple(range(n, n + 4)) for n in (0, 4, 8, 12))
+    # What is left of both nodes' cores, before any sibling.
+    assert place_instances(found, 3, 3)[2] == (8, 9, 10)
+    assert place_instances(found, 1, 9) == (*((n,) for n in range(8)), (8,))

@@ -97,16 +97,12 @@ def search(
         if best and min(failing, max(rate, expected)) <= best.rate_per_s * (1 + TOLERANCE):
             return Found(best.rate_per_s, best.served, best.run, runs, converged=True)
         if not holds and not expected:
-            alone_ns = float(np.quantile(served.occupied_ns, QUANTILE))
-            said = f"one invocation in a hundred takes {_ms(alone_ns)} alone, more than the bound"
             if reason:  # twice: it is no moment's disturbance
                 break
-            reason = f"{said} of {_ms(bound_ns)}"
+            reason = _why(served, bound_ns)
         rate = _next(rate, expected, best.rate_per_s if best else 0.0, failing)
     if best is None:
-        raise UnattainableError(
-            reason or f"no rate from {rate:.3g}/s on held the bound of {_ms(bound_ns)}"
-        )
+        raise UnattainableError(reason or f"no rate that was run held the bound of {_ms(bound_ns)}")
     return Found(best.rate_per_s, best.served, best.run, runs, converged=False)
 
 
@@ -152,6 +148,15 @@ def _next(rate: float, expected: float, held: float, failing: float) -> float:
     if not held:  # what failed by little is computed to hold where it failed
         return min(expected, failing) * (1 - TOLERANCE)
     return (held * failing) ** 0.5 if np.isfinite(failing) else held * (1 + 2 * TOLERANCE)
+
+
+def _why(served: Served, bound_ns: float) -> str:
+    """Say why no rate holds a bound."""
+    alone_ns = float(np.quantile(served.occupied_ns, QUANTILE))
+    if alone_ns > bound_ns:
+        said = f"one invocation in a hundred takes {_ms(alone_ns)} alone"
+        return f"{said}, more than the bound of {_ms(bound_ns)}"
+    return f"no rate above {LEAST_SHARE:.0%} of what can be served holds {_ms(bound_ns)}"
 
 
 def _ms(time_ns: float) -> str:
