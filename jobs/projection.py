@@ -32,6 +32,7 @@ LATENCY_OVER_FLOAT32: Mapping[str, float] = {
 }
 """Where it differs by more than a guess's error; int16x8 runs on reference kernels."""
 NOT_THREADED = ("int16x8",)
+USUAL = Measure()
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,7 @@ def planned_cells(grid: Grid, store: ArtifactStore) -> list[PlannedCell]:
             cell=cell,
             artifact_key=keys[cell.cell_id],
             build_error="",
-            trial_seconds=trial_seconds(
-                cell, found[keys[cell.cell_id]], grid.sweep.measure.trial_timeout
-            ),
+            trial_seconds=trial_seconds(cell, found[keys[cell.cell_id]], grid.sweep.measure),
         )
         for cell in grid.cells
     ]
@@ -88,7 +87,7 @@ def measure_seconds(per_trial: list[float], measure: Measure) -> float:
     return rounds_s + measure.profile * round_s
 
 
-def trial_seconds(cell: Cell, artifact: Artifact | None, timeout_s: float) -> float:
+def trial_seconds(cell: Cell, artifact: Artifact | None, measure: Measure = USUAL) -> float:
     """Return what a trial of `cell` is expected to take: process, load, warm-up and samples."""
     if artifact is None:
         latency_s = (
@@ -105,15 +104,15 @@ def trial_seconds(cell: Cell, artifact: Artifact | None, timeout_s: float) -> fl
     start_s = START_S + ABOUT[cell.runtime].start_s
     sampling_s = max(least, TrialRequest.sampling_ns / latency_ns) * latency_s
     warmup_s = (3 + window_size(latency_ns)) * latency_s
-    return start_s + load_s + warmup_s + load_seconds(cell, latency_s, sampling_s, timeout_s)
+    return start_s + load_s + warmup_s + load_seconds(cell, latency_s, sampling_s, measure)
 
 
-def load_seconds(cell: Cell, latency_s: float, sampling_s: float, timeout_s: float) -> float:
+def load_seconds(cell: Cell, latency_s: float, sampling_s: float, measure: Measure) -> float:
     """Return what is expected between the warm-up of a trial's instances and its end."""
     scenario = parse(cell.scenario)
     if scenario.kind != SERVER:
         return sampling_s
-    allowed_s = timeout_s * LOAD_SHARE
+    allowed_s = measure.trial_timeout * LOAD_SHARE
     if scenario.rate_per_s is not None:
         rate, runs = scenario.rate_per_s, 1
     else:

@@ -20,7 +20,7 @@ from suite.artifacts.store import Artifact, ArtifactStore
 from suite.cells import Cell
 from suite.doctor import GLANCE_S, warnings
 from suite.errors import InternalError, UserError, nearest
-from suite.sweep import Sweep
+from suite.sweep import Measure, Sweep
 
 
 def run(
@@ -94,7 +94,10 @@ def make_plan(
     cut: Callable[[Sequence[PlannedCell]], tuple[Slice, ...]],
 ) -> Plan:
     """Put cells and artifacts together, and `cut` the cells that can be measured into slices."""
-    cells = [_planned(cell, built[grid.requests[cell.cell_id].key]) for cell in grid.cells]
+    cells = [
+        _planned(cell, built[grid.requests[cell.cell_id].key], grid.sweep.measure)
+        for cell in grid.cells
+    ]
     return Plan(
         provenance=provenance,
         measure=grid.sweep.measure,
@@ -114,10 +117,11 @@ def one_slice(cells: Sequence[PlannedCell], sweep: Sweep) -> tuple[Slice, ...]:
     return (Slice(cell_ids, sweep.measure.budget),) if cells else ()
 
 
-def _planned(cell: Cell, built: Built) -> PlannedCell:
+def _planned(cell: Cell, built: Built, measure: Measure) -> PlannedCell:
     if isinstance(built, BuildFailure):
         return PlannedCell(cell, artifact_key="", build_error=built.reason, trial_seconds=0.0)
-    return PlannedCell(cell, built.key, build_error="", trial_seconds=trial_seconds(cell, built))
+    seconds = trial_seconds(cell, built, measure)
+    return PlannedCell(cell, built.key, build_error="", trial_seconds=seconds)
 
 
 def check_sources(grid: Grid, plan: Plan) -> None:
