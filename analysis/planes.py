@@ -1,6 +1,6 @@
 """Results cut into what a table or a panel can hold: quantization × threads."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import xarray as xr
@@ -8,14 +8,16 @@ import xarray as xr
 PLANE = ("quantization", "threads")
 
 
-def planes(results: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
-    """Yield a title and the cells of each point on the axes other than `PLANE`, if there are any.
+def planes(
+    results: xr.Dataset, plane_axes: Sequence[str] = PLANE
+) -> Iterator[tuple[str, xr.Dataset]]:
+    """Yield a title and the cells of each point on the axes that are not the plane's, if any.
 
     The title names the model, and the value on each axis that has several. The other axes stay, of
     length one.
     """
     status = results["status"]
-    others = [str(axis) for axis in status.dims if axis not in PLANE]
+    others = [str(axis) for axis in status.dims if axis not in plane_axes]
     for point in np.ndindex(*(status.sizes[axis] for axis in others)):
         plane = results.isel({axis: [i] for axis, i in zip(others, point, strict=True)})
         if (plane["status"] != "").any():

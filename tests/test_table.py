@@ -26,6 +26,7 @@ MORE = [
     *("type_low_ns", "type_high_ns"),
     *("min_ns", "spread", "p90_ns", "p99_ns", "p90_lack", "p99_lack"),
     *("figure", "offered_per_s", "artifact_compressed_bytes"),
+    *("steady_rss_bytes", "load_rss_bytes", "weights_rss_bytes", "arena_bytes"),
     *("throughput_per_s", "throughput_low_per_s", "throughput_high_per_s"),
     *("steady_rss_bytes", "load_rss_bytes", "weights_rss_bytes", "arena_bytes"),
     *("operators_run", "operators_delegated", "output_digest"),

@@ -10,10 +10,12 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from analysis.concurrency import instance_scaling
 from analysis.figures.distribution import distribution_figure
 from analysis.figures.drift import drift_figure
 from analysis.figures.heat_map import heat_map_figure
 from analysis.figures.latency import latency_figure
+from analysis.figures.load import at_rate, instances_figure, load_figure
 from analysis.figures.nodes import nodes_figure
 from analysis.figures.operators import operators_figure
 from analysis.figures.pareto import pareto_figure
@@ -75,6 +77,10 @@ def _figures(
     yield "latency", latency_figure(results)
     if np.isfinite(speedup(results, threads=1)["ratio"].sel(threads=results["threads"] > 1)).any():
         yield "speedup", speedup_figure(results)
+    if _has_ratios(results):
+        yield "instances", instances_figure(results)
+    if "scenario" in results.dims and at_rate(results).sizes["scenario"] > 1:
+        yield "load", load_figure(results)
     if results.sizes["quantization"] > 1 and results.sizes["threads"] > 1:
         yield "heat_map", heat_map_figure(results)
     if len(np.unique(results["artifact_bytes"].values[np.isfinite(medians.values)])) > 1:
@@ -87,3 +93,11 @@ def _figures(
         yield "nodes", nodes_figure(results)
     if operators is not None:
         yield "operators", operators_figure(operators)
+
+
+def _has_ratios(results: xr.Dataset) -> bool:
+    """Say whether there is throughput of several instances and of one."""
+    if "instances" not in results.dims or 1 not in results["instances"]:
+        return False
+    ratio = instance_scaling(results)["throughput_ratio"]
+    return bool(np.isfinite(ratio.sel(instances=results["instances"] > 1)).any())

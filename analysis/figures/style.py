@@ -1,5 +1,6 @@
 """What all figures share: one style, panels, points that are hollow where not valid, names."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -48,16 +49,20 @@ class End(NamedTuple):
     coordinates: Transform
 
 
-def panels_of(results: xr.Dataset, height: float) -> tuple[Figure, list[tuple[Axes, xr.Dataset]]]:
+def panels_of(
+    results: xr.Dataset, height: float, plane_axes: Sequence[str] = PLANE
+) -> tuple[Figure, list[tuple[Axes, xr.Dataset]]]:
     """Return a figure with a panel for each plane of quantization × threads, and its cells."""
-    cut = list(planes(results))
+    cut = list(planes(results, plane_axes))
     figure = Figure(figsize=(WIDTH, height * len(cut) + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(cut), squeeze=False, sharex=True, sharey=True)[:, 0]
     panels = []
     for panel, (title, plane) in zip(axes, cut, strict=True):
         panel.set_title(title)
-        panels.append((panel, plane.squeeze([a for a in plane["status"].dims if a not in PLANE])))
+        panels.append(
+            (panel, plane.squeeze([a for a in plane["status"].dims if a not in plane_axes]))
+        )
     return figure, panels
 
 
