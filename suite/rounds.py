@@ -1,5 +1,6 @@
 """Rounds: passes over a slice's cells, one trial each, until every cell is done."""
 
+import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from suite.cells import Cell
 from suite.results.rows import TrialRow
 from suite.stopping import finished, imprecision, trials_wanted
 from suite.sweep import Measure
+from suite.verdict import reasons
+
+LOG = logging.getLogger(__name__)
 
 RunTrial = Callable[[Cell, int, int, int], TrialRow]
 """Measures a cell, in a round, at a place in its order, sampling for a time in ns."""
@@ -76,12 +80,25 @@ def run_rounds(
                         seconds_left=max(0.0, left_s - sum(map(_seconds, this_round))),
                     )
                 )
-                trial = run_trial(
-                    cell, number, order, sampling_time_ns(history[cell.cell_id], measure.precision)
-                )
+                sampling_ns = sampling_time_ns(history[cell.cell_id], measure.precision)
+                try:
+                    trial = run_trial(cell, number, order, sampling_ns)
+                except Exception as error:
+                    error.add_note(f"in the trial of {cell}, round {number}")
+                    raise
+                _log(cell, trial)
             this_round.append(trial)
         for trial in this_round:
             history[trial.cell_id].append(trial)
+
+
+def _log(cell: Cell, trial: TrialRow) -> None:
+    """Tell of a trial by its name; on a cluster of those alone that have failed."""
+    name = f"{cell}, round {trial.round}, trial {trial.trial_id}"
+    if trial.status == "ok":
+        LOG.info("%s: %s", name, ", ".join(reasons(trial.validity)) or "valid")
+    else:
+        LOG.warning("%s: %s: %s", name, trial.status, trial.error)
 
 
 def next_round(cells: Sequence[Cell], history: History, measure: Measure) -> list[Cell]:

@@ -172,3 +172,20 @@ def test_a_noisier_cell_wants_more() -> None:
     quiet = [trial("c", i, 1e6 * (1 + 0.01 * (i % 2))) for i in range(4)]
     noisy = [trial("c", i, 1e6 * (1 + 0.04 * (i % 2))) for i in range(4)]
     assert trials_wanted(noisy, Measure()) > trials_wanted(quiet, Measure()) == 2
+
+
+def test_trials_that_fail_are_told_by_name_and_a_fault_says_where_it_struck(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    machine = Machine({"cell1": [1e6], "cell2": [0.0]})
+    machine.run(CELLS[:2], Measure(min_trials=2, max_trials=2))
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert all("m float32 2 threads" in line and "crashed" in line for line in caplog.messages)
+    assert "round 0, trial cell2-0" in caplog.messages[0]
+
+    def fails(*_: object) -> TrialRow:
+        raise RuntimeError("a fault of ours")
+
+    with pytest.raises(RuntimeError) as caught:
+        run_rounds(CELLS[2:3], Measure(), (), fails, report=lambda _: None, prior_s={})
+    assert caught.value.__notes__ == ["in the trial of m float32 3 threads on local, round 0"]

@@ -13,7 +13,7 @@ from jobs.cli.machines import doctor, site_app
 from jobs.cli.profile import profile
 from jobs.cli.results import compare, figures, report, show
 from jobs.cli.sweeps import plan, run
-from jobs.cli.terminal import fail, reconfigure
+from jobs.cli.terminal import fail, reconfigure, tell_all
 from suite.errors import InternalError, UserError
 
 __all__ = ["main"]
@@ -22,7 +22,6 @@ app = typer.Typer(
     help="Measure how deep-learning inference runs on CPUs: a sweep of models, quantizations and "
     "thread counts, with intervals, in HDF5.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for command in (
@@ -51,8 +50,16 @@ def common(
         bool,
         typer.Option("--version", help="Print the release.", callback=print_version, is_eager=True),
     ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose",
+            help="Tell of each trial, and of what Slurm is asked; show where an error came from.",
+        ),
+    ] = False,
 ) -> None:
     """Take the options that go before any command."""
+    tell_all(verbose)
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -67,7 +74,7 @@ def main() -> None:
     reconfigure()
     # What we throw is told here, in one place; typer tells of wrong arguments itself.
     try:
-        app()
+        app(prog_name="litesweep")
     except UserError as error:
         fail(str(error), 2)
     except OSError as error:

@@ -2,7 +2,9 @@
 
 import codecs
 import io
+import logging
 import sys
+import traceback
 from typing import NoReturn
 
 PLAIN = {"×": "x", "µ": "u", "±": "~", "…": "~"}
@@ -26,7 +28,25 @@ def reconfigure() -> None:
             stream.reconfigure(errors="plain")
 
 
+class Told(logging.Handler):
+    """Tells of what happens on standard error as it is now: a bar may have taken its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        print(self.format(record), file=sys.stderr)
+
+
+def tell_all(verbose: bool) -> None:
+    """Tell of what our modules log: of all of it, or of errors alone."""
+    for package in ("suite", "jobs", "analysis"):  # the root's is submitit's to set up
+        logger = logging.getLogger(package)
+        logger.handlers = [Told()]
+        logger.setLevel(logging.INFO if verbose else logging.ERROR)
+
+
 def fail(message: str, code: int) -> NoReturn:
-    """Print an error and end the process."""
+    """Print an error and end the process; with `--verbose` first where it came from."""
+    if logging.getLogger("jobs").isEnabledFor(logging.INFO) and sys.exc_info()[0]:
+        traceback.print_exc()
     print(f"litesweep: {message}", file=sys.stderr)
     raise SystemExit(code)

@@ -1,7 +1,9 @@
 """Slurm, seen from where jobs are submitted: what it is asked, and what it answers."""
 
+import logging
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +21,7 @@ from jobs.worker import measure_on_cluster
 from suite.errors import UserError
 from suite.topology import parse_cpu_list
 
+LOG = logging.getLogger(__name__)
 ASK_TIMEOUT_S = 60
 SIGNAL = "B:USR2@10"
 """submitit has Slurm signal a job before its time limit. Apptainer's process outside the container
@@ -113,6 +116,7 @@ def send(
             else f"Correct [cpu_types.{request.cpu_type}] in the site file; "
             "`litesweep site check` tries each of its claims.",
         ) from error
+    LOG.info("submitted %s for %s as %s", len(jobs), request, jobs[0].job_id)
     return [str(job.job_id) for job in jobs]
 
 
@@ -200,6 +204,7 @@ def ask(*command: str) -> str:
     UserError
         If there is no such command, or it fails.
     """
+    LOG.info("asked: %s", shlex.join(command))
     try:
         with as_the_site_says():
             said = subprocess.run(
