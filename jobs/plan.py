@@ -83,6 +83,17 @@ class Plan:
         cells = {planned.cell.cell_id: planned for planned in self.cells}
         return tuple(cells[cell_id] for cell_id in self.slices[index].cell_ids)
 
+    def with_images(self, paths: Mapping[str, Path]) -> "Plan":
+        """Return the plan with other paths of the images `paths` (by CPU type): they have moved.
+
+        What is there is the same image, or the jobs will refuse it.
+        """
+        slices = (
+            replace(each, image=str(paths[each.cpu_type])) if each.cpu_type in paths else each
+            for each in self.slices
+        )
+        return replace(self, slices=tuple(slices))
+
     def with_files(self, paths: Mapping[str, Path]) -> "Plan":
         """Return the plan with other paths of the artifacts `paths` (by key): the store has moved.
 

@@ -72,18 +72,23 @@ def run(
 def _plan(grid: Grid, store: ArtifactStore, folder: RunFolder, display: Display) -> Plan:
     """Return the run's plan, with every artifact of it built."""
     if folder.plan_file.exists():
-        plan = Plan.read(folder.plan_file)
-        check_sources(grid, plan)
-        missing = {key for key, artifact in plan.artifacts.items() if not artifact.path.exists()}
-        found = build(grid, store, folder, display, missing).items()
-        if moved := {key: a.path for key, a in found if isinstance(a, Artifact)}:
-            plan = plan.with_files(moved)
-            plan.write(folder.plan_file)
-        tell_stores(folder, plan)
-        return plan
+        return take_up_plan(grid, store, folder, display)
     built = build(grid, store, folder, display)
     plan = make_plan(grid, built, folder.identity(), lambda cells: one_slice(cells, grid.sweep))
     plan.write(folder.plan_file)
+    return plan
+
+
+def take_up_plan(grid: Grid, store: ArtifactStore, folder: RunFolder, display: Display) -> Plan:
+    """Return the plan that the run has, with artifacts that are gone built again."""
+    plan = Plan.read(folder.plan_file)
+    check_sources(grid, plan)
+    gone = {key for key, artifact in plan.artifacts.items() if not artifact.path.exists()}
+    found = build(grid, store, folder, display, gone).items()
+    if moved := {key: a.path for key, a in found if isinstance(a, Artifact)}:
+        plan = plan.with_files(moved)
+        plan.write(folder.plan_file)
+    tell_stores(folder, plan)
     return plan
 
 

@@ -77,12 +77,14 @@ def status(
         time.sleep(WATCH_EVERY_S)
 
 
-def resume(run: SubmittedRun, site: SiteFile = None, wait: WaitOption = False) -> None:
+def resume(
+    run: SubmittedRun, site: SiteFile = None, store: StorePath = None, wait: WaitOption = False
+) -> None:
     """Submit what is missing of a run, and nothing else."""
     from jobs.cluster.status import print_status
     from jobs.cluster.submissions import resume as resume_run
 
-    seen = resume_run(run, site)
+    seen = resume_run(run, site, store)
     if wait:
         wait_for(run)
     else:

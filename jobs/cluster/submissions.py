@@ -23,7 +23,7 @@ from jobs.grid import Grid, check_runtimes, lay_out
 from jobs.plan import Plan, PlannedCell, Slice
 from jobs.projection import planned_cells
 from jobs.run_folder import BusyError, RunFolder, default_folder, open_run, submitted, take_up
-from jobs.runs import build, check_sources, make_plan
+from jobs.runs import build, make_plan, take_up_plan
 from jobs.shares import nodes_wanted, standing
 from jobs.stores import tell_stores
 from suite.artifacts.store import ArtifactStore, store_of
@@ -101,13 +101,10 @@ def submit(
             )
         write_whole(folder.site_file, json.dumps(profile.dump(), indent=1) + "\n")
         if any(not sent.refused for sent in read_sent(folder)):
-            plan = Plan.read(folder.plan_file)
-            check_sources(grid, plan)
+            plan = take_up_plan(grid, artifacts, folder, display)
             mode = "replicate" if any(s.copies > 1 for s in plan.slices) else "partition"
             if mode != jobs.mode and any(s.nodes > 1 for s in plan.slices):
                 display.say(f"The run goes on as it was planned, in --mode {mode}.")
-            gone = {key for key, planned in plan.artifacts.items() if not planned.path.exists()}
-            build(grid, artifacts, folder, display, gone)
         else:
             if profile.build:
                 built = build_on_cluster(grid, artifacts, folder, display, profile)
@@ -121,7 +118,10 @@ def submit(
 
 
 def resume(
-    run: Path | str, site: Path | str | None = None, console: Console | None = None
+    run: Path | str,
+    site: Path | str | None = None,
+    store: Path | str | None = None,
+    console: Console | None = None,
 ) -> RunStatus:
     """Submit what is missing of a run, and nothing else: jobs that wait or run are left alone.
 
@@ -129,6 +129,8 @@ def resume(
     ----------
     site
         A site file in place of the one that the run was submitted with.
+    store
+        Where artifacts are looked for that are not where they were; by default the user's.
 
     Raises
     ------
@@ -141,8 +143,25 @@ def resume(
         else:
             profile = Site.load(find_site(str(site), Path.cwd()))
             write_whole(folder.site_file, json.dumps(profile.dump(), indent=1) + "\n")
+        _find_again(folder, profile, ArtifactStore.at(store))
         _send_missing(folder, profile, Display(console or Console(stderr=True)))
         return status(folder)
+
+
+def _find_again(folder: RunFolder, site: Site, store: ArtifactStore) -> None:
+    """Write down where the run's artifacts and images are, if it or they have been moved."""
+    plan = Plan.read(folder.plan_file)
+    gone = [key for key, artifact in plan.artifacts.items() if not artifact.path.exists()]
+    files = {key: found.path for key in gone if (found := store.find(key))}
+    images = {
+        slice_.cpu_type: image
+        for slice_ in plan.slices
+        if slice_.image and slice_.cpu_type in site.cpu_types
+        if (image := site.image(slice_.cpu_type))
+    }
+    moved = plan.with_files(files).with_images(images)
+    if moved != plan:
+        moved.write(folder.plan_file)
 
 
 def cancel_run(run: Path | str) -> int:
@@ -237,6 +256,8 @@ def _send_missing(
     """Submit the slices that lack something and have no job; return how many."""
     plan = Plan.read(folder.plan_file)
     tell_stores(folder, plan)
+    stores = {store_of(artifact.path) for artifact in plan.artifacts.values()}
+    check_folders(site.container, (folder.path, *stores))
     sent = read_sent(folder)
     live = live_by_slice(sent)
     known = {index for s in sent if not s.refused for index in s.slices} if only_unsent else set()
@@ -319,8 +340,8 @@ def _check_files(plan: Plan, indices: Sequence[int]) -> None:
     for image, planned in images.items():
         if image and (found := image_sha256(Path(image))) != planned:
             raise UserError(
-                f"The image {image} has changed since the run was planned (sha256 {found}, not "
-                f"{planned}).",
+                f"The image {image} is not the one that the run was planned with (sha256 {found}, "
+                f"not {planned}).",
                 "Put the old one back, or submit the sweep to another folder with --out.",
             )
     keys = {cell.artifact_key for index in indices for cell in plan.slice_cells(index)}
@@ -328,5 +349,6 @@ def _check_files(plan: Plan, indices: Sequence[int]) -> None:
         if not artifact.path.exists():
             raise UserError(
                 f"The artifact {artifact.path} is gone.",
-                "Submit the sweep again with the same --out: it is built anew.",
+                "Say where it is now with --store, or submit the sweep again with the same --out: "
+                "it is built anew.",
             )
