@@ -1,11 +1,16 @@
 """Labelled data: files and folders, what is wrong with them, and what becomes of an example."""
 
+import io
 import json
+import os
+import pickle
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -14,8 +19,8 @@ from suite import Sweep, UserError
 from suite.data.labelled import LabelledData, read_labelled
 from suite.data.prepare import prepare
 from suite.models.examples import InputSpec, examples_for
-from suite.models.source import EXAMPLE_DATA
-from suite.models.spec import Preprocess
+from suite.models.source import EXAMPLE_DATA, resolve_source
+from suite.models.spec import ModelSpec, Preprocess
 from suite.results.read import read_results
 from tests.conftest import Litesweep
 
@@ -83,7 +88,17 @@ def test_a_batch_takes_its_labels_along(tmp_path: Path) -> None:
         ({"y_train": np.zeros(7)}, "y_train .* is float64 of shape .* no labels"),
         ({"y_train": np.eye(7, dtype=int)}, "of shape \\(7, 7\\), and no labels"),
         ({"y_test": np.arange(5) - 1}, "no labels"),
-        ({"x_test": np.zeros((0, 4, 4, 3)), "y_test": np.zeros(0, int)}, "0 examples"),
+        ({"y_test": np.eye(5)}, "of shape \\(5, 5\\), and no labels"),
+        ({"y_test": np.arange(5) > 2}, "is bool .* no labels"),
+        ({"y_test": np.array(3)}, "of shape \\(\\), and no labels"),
+        ({"y_test": np.array([2**64 - 1, 0, 0, 0, 0], np.uint64)}, "to 18446744073709551615, and"),
+        ({"x_test": np.zeros((0, 4, 4, 3)), "y_test": np.zeros(0, int)}, "no numbers"),
+        ({"x_test": np.zeros((5, 0, 4, 3))}, "no numbers"),
+        ({"x_test": np.array(3.0)}, "x_test is float64 of shape \\(\\), and no numbers"),
+        ({"x_test": np.full((5, 4, 4, 3), "a")}, "x_test is <U1"),
+        ({"x_test": np.ones((5, 4, 4, 3), complex)}, "x_test is complex128"),
+        ({"x_train": np.ones((7, 4, 4, 3), "f4,f4")}, "and no numbers"),
+        ({"x_train": np.array([{}] * 7)}, "Object arrays cannot be loaded"),
     ],
 )
 def test_parts_that_do_not_fit_together(
@@ -91,6 +106,53 @@ def test_parts_that_do_not_fit_together(
 ) -> None:
     with pytest.raises(UserError, match=words):
         read_labelled(saved(tmp_path, **changed))
+
+
+def npy(shape: tuple[int, ...]) -> bytes:
+    """Return the head of an .npy file of float32, with nothing behind it."""
+    head = io.BytesIO()
+    described = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(head, described)
+    return head.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is no .npz or .npy file"),
+        (b"1,2\n3,4\n", "is no .npz or .npy file"),
+        (pickle.dumps(os.getcwd), "is no .npz or .npy file"),
+        (b"PK\x03\x04", "cannot be read"),
+        (npy((10**13,)), "no memory|cannot be read"),
+        (npy((10**18, 10**3)), "cannot be read"),
+        (npy((-5, 4)), "cannot be read"),
+        ({"a.txt": b"text"}, "'a.txt' .* is no array"),
+        ({"x_train.npy": b"text"}, "'x_train' .* is no array"),
+        ({"x.npy": npy((10**12, 3))}, "no memory|cannot be read"),
+    ],
+)
+def test_files_that_are_no_data(
+    tmp_path: Path, content: bytes | dict[str, bytes], words: str
+) -> None:
+    path = tmp_path / "d.npz"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in content.items():
+                archive.writestr(name, data)
+    with pytest.raises(UserError, match=words):
+        read_labelled(path)
+
+
+def test_a_small_file_that_unpacks_to_more_than_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez_compressed(tmp_path / "d.npz", **parts(x_train=np.zeros((7, 400, 400, 3))))
+    memory = psutil.virtual_memory()._replace(available=2**23)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    with pytest.raises(UserError, match="GiB when unpacked"):
+        read_labelled(tmp_path / "d.npz")
 
 
 def test_inputs_without_labels_are_no_labelled_data(tmp_path: Path) -> None:
@@ -144,6 +206,58 @@ def test_a_folder_that_is_laid_out_otherwise(tmp_path: Path) -> None:
         list(examples_for([SPEC], folder, Preprocess(resize="crop"), 1).check)
 
 
+def image(folder: Path, name: str, mode: str, size: tuple[int, int] = (4, 4)) -> Path:
+    Image.new(mode, size, 1).save(folder / name)
+    return folder / name
+
+
+def test_images_that_cannot_be_taken(tmp_path: Path) -> None:
+    wide = Image.fromarray(np.full((4, 4), 40_000, np.uint16))
+    wide.save(tmp_path / "wide.png")
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    whole = image(tmp_path, "whole.png", "RGB", (64, 64)).read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    image(tmp_path, "bomb.png", "1", (20_000, 10_000))
+    for name, words in (
+        ("wide.png", "more than 8 bits"),
+        ("folder.png", "no file"),
+        ("pipe.png", "no file"),
+        ("absent.png", "no file"),
+        ("half.png", "cannot be read: .*\nSave it again"),
+        ("bomb.png", "cannot be read: Image size"),
+    ):
+        with pytest.raises(UserError, match=words):
+            prepare(tmp_path / name, (4, 4, 1), None)
+    for mode in ("L", "RGBA", "P", "1", "LA"):
+        assert prepare(image(tmp_path, "any.png", mode), (4, 4, 3), None).shape == (4, 4, 3)
+
+
+def test_hidden_files_are_no_data(tmp_path: Path) -> None:
+    folder = folder_of_images(tmp_path)
+    (folder / "train" / "ape" / "._0.png").write_bytes(b"of another system")
+    (folder / "train" / ".cache").mkdir()
+    image(folder / "train" / ".cache", "0.png", "RGB")
+    data = read(folder)
+    assert len(data.train.examples) == 6
+    assert data.train.labels is not None
+    assert set(data.train.labels) == {0, 1}
+
+
+def test_data_are_known_by_their_content_behind_links_too(tmp_path: Path) -> None:
+    folder = folder_of_images(tmp_path)
+    (folder / "train" / "bee").rename(tmp_path / "elsewhere")
+    (folder / "train" / "bee").symlink_to(tmp_path / "elsewhere")
+    (folder / "test" / "bee" / "up").symlink_to(folder)  # a circle
+    spec = ModelSpec(source="keras:ResNet50", data=str(folder))
+    before = resolve_source("m", spec, tmp_path).data_digest
+    image(tmp_path / "elsewhere", "0.png", "RGB")
+    assert resolve_source("m", spec, tmp_path).data_digest != before
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="no file or folder"):
+        resolve_source("m", spec.model_copy(update={"data": "pipe"}), tmp_path)
+
+
 def test_preprocessing_is_arithmetic_in_a_stated_order() -> None:
     raw = np.array([[[1, 2, 3]]], np.uint8)
     how = Preprocess(scale=2.0, mean=(1.0, 0.0, 0.0), std=(1.0, 2.0, 4.0), channels="bgr")
@@ -151,6 +265,8 @@ def test_preprocessing_is_arithmetic_in_a_stated_order() -> None:
     assert prepare(raw, (1, 1, 3), None).dtype == np.uint8
     with pytest.raises(UserError, match="2 values in mean"):
         prepare(raw, (1, 1, 3), Preprocess(mean=(1.0, 2.0)))
+    with pytest.raises(UserError, match="the images have 1 channel"):
+        prepare(raw[..., :1], (1, 1, 1), Preprocess(mean=(1.0, 2.0, 3.0)))
 
 
 def test_resizing_crops_the_middle_or_stretches() -> None:

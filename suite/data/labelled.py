@@ -1,6 +1,7 @@
 """Labelled examples: what calibrates and fine-tunes a model, and apart from it what scores it."""
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from suite.errors import UserError
 
@@ -16,6 +18,13 @@ Raw = Array | Path
 """An example as it lies in its file, or the image that it is in."""
 
 PARTS = ("train", "test")
+NPY, ZIP = b"\x93NUMPY", b"PK"
+"""What the files of numpy begin with."""
+MOST_CLASSES = 2**31 - 1
+DATA_HINT = (
+    "Save numeric arrays with numpy.save or numpy.savez, or give a folder of images, "
+    "train/CLASS/ and test/CLASS/."
+)
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 
 
@@ -70,11 +79,7 @@ def read_labelled(path: Path) -> LabelledData | None:
             "Save x_train, y_train, x_test and y_test: what calibrates and fine-tunes must not be "
             "what is scored.",
         )
-    train, test = (
-        Part(arrays[f"x_{part}"], _labels(path, arrays, part) if f"y_{part}" in arrays else None)
-        for part in PARTS
-    )
-    return LabelledData(train, test)
+    return LabelledData(*(_part(path, arrays, part) for part in PARTS))
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -87,26 +92,71 @@ def read_arrays(path: Path) -> dict[str, Array]:
     """
     try:
         with path.open("rb") as file:
+            if not file.read(len(NPY)).startswith((NPY, ZIP)):
+                raise UserError(f"{str(path)!r} is no .npz or .npy file.", DATA_HINT)
+            file.seek(0)
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return {"": loaded}
-            return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            _check_room(path, loaded.zip)
+            arrays = {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
-            f"The data in {str(path)!r} cannot be read: {error}.",
+            f"The data in {str(path)!r} cannot be read: {str(error).rstrip('.')}.",
             "Save numeric arrays with numpy.save or numpy.savez.",
         ) from error
+    except MemoryError as error:
+        raise UserError(f"There is no memory for the data in {str(path)!r}: {error}.") from error
+    if texts := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise UserError(f"{texts[0]!r} in {str(path)!r} is no array.", DATA_HINT)
+    return arrays
+
+
+def _check_room(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse what would not fit into memory: a small file may unpack to any size."""
+    size = sum(member.file_size for member in archive.infolist()) / 2**30
+    free = psutil.virtual_memory().available / 2**30
+    if size > free:
+        raise UserError(
+            f"The data in {str(path)!r} are {size:.1f} GiB when unpacked; {free:.1f} GiB of memory "
+            "are free.",
+            "Take fewer examples, or give images in a folder: those are read one by one.",
+        )
+
+
+def check_numbers(path: Path, name: str, array: Array) -> None:
+    """Refuse an array of examples that are no real numbers.
+
+    Raises
+    ------
+    UserError
+        Which names the array.
+    """
+    if array.dtype.kind not in "fiub" or array.ndim < 1 or not array.size:
+        raise UserError(
+            f"{str(path)!r}: {name} is {array.dtype} of shape {array.shape}, and no numbers for "
+            "each example.",
+            "Save real numbers; the first dimension is the example.",
+        )
+
+
+def _part(path: Path, arrays: dict[str, Array], part: str) -> Part:
+    examples = arrays[f"x_{part}"]
+    check_numbers(path, f"x_{part}", examples)
+    return Part(examples, _labels(path, arrays, part) if f"y_{part}" in arrays else None)
 
 
 def _labels(path: Path, arrays: dict[str, Array], part: str) -> npt.NDArray[np.int64]:
     labels, examples = arrays[f"y_{part}"], arrays[f"x_{part}"]
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
+    whole = labels.ndim == 1 and labels.dtype.kind in "iu"
+    if not whole or not 0 <= labels.min(initial=0) <= labels.max(initial=0) <= MOST_CLASSES:
         raise UserError(
-            f"y_{part} in {str(path)!r} is {labels.dtype} of shape {labels.shape}, and no labels.",
+            f"y_{part} in {str(path)!r} is {labels.dtype} of shape {labels.shape}"
+            f"{f', from {labels.min()} to {labels.max()}' if whole else ''}, and no labels.",
             "A label is the number of the class, from 0: one whole number for each example.",
         )
-    if not 0 < len(labels) == len(examples):
+    if len(labels) != len(examples):
         raise UserError(
             f"{str(path)!r} has {len(examples)} examples in x_{part}, and {len(labels)} labels in "
             f"y_{part}.",
@@ -117,7 +167,7 @@ def _labels(path: Path, arrays: dict[str, Array], part: str) -> npt.NDArray[np.i
 
 def _folder(path: Path) -> LabelledData:
     classes = {
-        part: sorted(folder.name for folder in (path / part).glob("*") if folder.is_dir())
+        part: sorted(folder.name for folder in _seen(path / part) if folder.is_dir())
         for part in PARTS
     }
     names = classes["train"]
@@ -132,11 +182,16 @@ def _folder(path: Path) -> LabelledData:
     return LabelledData(train, test)
 
 
+def _seen(folder: Path) -> list[Path]:
+    """Return what is in a folder, without what is hidden, as the marks of some systems are."""
+    return sorted(path for path in folder.glob("*") if not path.name.startswith("."))
+
+
 def _images(folder: Path, names: Sequence[str]) -> Part:
     found = [
         (image, label)
         for label, name in enumerate(names)
-        for image in sorted((folder / name).glob("*"))
+        for image in _seen(folder / name)
         if image.suffix.lower() in IMAGES
     ]
     if not found:

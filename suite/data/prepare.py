@@ -9,6 +9,9 @@ from suite.data.labelled import Array, Raw
 from suite.errors import UserError
 from suite.models.spec import Preprocess
 
+WIDE = ("I", "F")
+"""What the modes of images with more than 8 bits begin with, as Pillow calls them."""
+
 
 def prepare(raw: Raw, shape: Sequence[int], how: Preprocess | None) -> Array:
     """Return an example as an array of `shape`, which is the model's without its batch.
@@ -38,25 +41,35 @@ def prepare(raw: Raw, shape: Sequence[int], how: Preprocess | None) -> Array:
     if how.channels == "bgr":
         value = value[..., ::-1]
     mean, std = np.array(how.mean, np.float32), np.array(how.std, np.float32)
-    try:
-        return np.asarray((value.astype(np.float32) * np.float32(how.scale) - mean) / std)
-    except ValueError:
+    channels = shape[-1] if shape else 1
+    if not {len(mean), len(std)} <= {1, channels}:
         raise UserError(
             f"preprocess has {len(mean)} values in mean and {len(std)} in std; the images have "
-            f"{shape[-1]} channels.",
+            f"{channels} channel{'s' * (channels > 1)}.",
             "Give one value, or one for each channel.",
-        ) from None
+        )
+    return np.asarray((value.astype(np.float32) * np.float32(how.scale) - mean) / std)
 
 
 def _pixels(path: Path, shape: Sequence[int]) -> Array:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     mode = "L" if len(shape) == 3 and shape[-1] == 1 else "RGB"
     try:
+        if not path.is_file():  # what is neither might never answer
+            raise UserError(f"{str(path)!r} is called an image, and is no file.", "Take it out.")
         with Image.open(path) as image:
+            if image.mode.startswith(WIDE):  # would be cut off at 255
+                raise UserError(
+                    f"The image {str(path)!r} has more than 8 bits a pixel (mode {image.mode}).",
+                    "Convert it to 8 bits, or save the numbers in an .npz.",
+                )
             return np.asarray(ImageOps.exif_transpose(image).convert(mode))
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"The image {str(path)!r} cannot be read: {error}.") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(
+            f"The image {str(path)!r} cannot be read: {str(error).rstrip('.')}.",
+            "Save it again, or take it out.",
+        ) from error
 
 
 def _resized(value: Array, size: tuple[int, int], *, crop: bool) -> Array:

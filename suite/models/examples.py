@@ -8,7 +8,14 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from suite.data.labelled import Array, LabelledData, Part, read_arrays, read_labelled
+from suite.data.labelled import (
+    Array,
+    LabelledData,
+    Part,
+    check_numbers,
+    read_arrays,
+    read_labelled,
+)
 from suite.data.prepare import prepare
 from suite.errors import UserError
 from suite.models.spec import Preprocess
@@ -176,13 +183,9 @@ def given_examples(
     arrays = _arrays(path, inputs)
     parts = []
     for spec, array in zip(inputs, arrays, strict=True):
-        if array.dtype.kind not in "fiub":
-            raise UserError(
-                f"The data in {str(path)!r} are of type {array.dtype}, and not numbers.",
-                "Save numeric arrays with numpy.save or numpy.savez.",
-            )
+        check_numbers(path, f"what is for the input {spec.name!r}", array)
         batch, *shape = spec.shape or (1,)
-        if (how is None and list(array.shape[1:]) != shape) or not array.ndim or len(array) < batch:
+        if (how is None and list(array.shape[1:]) != shape) or len(array) < batch:
             raise UserError(
                 f"The data in {str(path)!r} are of shape {array.shape}; the model's input "
                 f"{spec.name!r} needs (examples, {', '.join(map(str, shape))}).",

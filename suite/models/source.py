@@ -2,6 +2,7 @@
 
 import hashlib
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -110,7 +111,7 @@ def _there(where: str, declared: str, folder: Path) -> Path:
     """Return the absolute path of a file or folder that is there."""
     try:
         path = (folder / declared).resolve()
-        if path.exists():
+        if path.is_file() or path.is_dir():  # a pipe might never answer
             return path
     except (OSError, ValueError) as error:  # a name that no file system takes
         raise UserError(f"{where}: {declared[:60]!r} will not do as a path: {error}.") from error
@@ -163,8 +164,18 @@ def hash_file(path: Path) -> str:
         raise UserError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
 
 
+def _files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    """Yield the files in a folder, also those in folders that are links, but for links upwards."""
+    above |= {folder.resolve()}
+    for path in folder.iterdir():
+        if path.is_file():
+            yield path
+        elif path.is_dir() and path.resolve() not in above:
+            yield from _files(path, above)
+
+
 def _folder_sha256(folder: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(_files(folder, frozenset())):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{hash_file(path)}\n".encode())
     return digest.hexdigest()
