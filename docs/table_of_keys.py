@@ -10,75 +10,72 @@ from collections.abc import Iterator
 from typing import Any
 
 from docutils import nodes
-from pydantic import BaseModel, TypeAdapter
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic import BaseModel
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
+PLURAL = {
+    "text": "text",
+    "a whole number": "whole numbers",
+    "a number": "numbers",
+    "a table": "tables",
+}
+BOUNDS = {
+    "minimum": "from",
+    "exclusiveMinimum": "above",
+    "maximum": "to",
+    "exclusiveMaximum": "below",
+}
+
 
 def keys(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
     """Yield each key with its default, what it takes, and what it means, as Markdown."""
+    schema = model.model_json_schema()
     comments = ModuleAnalyzer.for_module(model.__module__).find_attr_docs()
-    for key, field in model.model_fields.items():
-        comment = " ".join(comments.get((model.__name__, key), ())).strip()
-        yield f"`{key}`", _default(field), takes(field), comment
+    for key, said in schema["properties"].items():
+        default = "—" if key in schema.get("required", ()) else _default(said)
+        meaning = " ".join(comments.get((model.__name__, key), ())).strip()
+        yield f"`{key}`", default, takes(said), meaning
 
 
-def takes(field: FieldInfo) -> str:
-    """Say in words what a key takes."""
-    try:
-        schema = TypeAdapter(field.annotation).json_schema()
-    except Exception as error:  # no schema says what such a type takes
-        raise ValueError(f"{field} cannot be described") from error
-    limits = {name: getattr(item, name) for item in field.metadata for name in LIMITS
-              if getattr(item, name, None) is not None}  # fmt: skip
-    return _said(schema | {LIMITS[name]: value for name, value in limits.items()}, schema)
-
-
-LIMITS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
-YEAR_S = 365 * 86400
-PLAIN = {"string": "text", "boolean": "`true` or `false`"}
-
-
-def _said(schema: dict[str, Any], whole: dict[str, Any]) -> str:
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return f"a table, as {name} below"
-    if "anyOf" in schema:
-        kinds = [_said(each, whole) for each in schema["anyOf"] if each.get("type") != "null"]
+def takes(said: dict[str, Any]) -> str:  # noqa: PLR0911
+    """Say in words what a JSON schema allows."""
+    if "anyOf" in said:
+        kinds = [takes(each) for each in said["anyOf"] if each.get("type") != "null"]
         return " or ".join(dict.fromkeys(kinds))
-    if "enum" in schema or "const" in schema:
-        values = schema.get("enum", [schema.get("const")])
+    if "enum" in said or "const" in said:
+        values = said.get("enum", [said.get("const")])
         return " or ".join(f"`{json.dumps(value)}`" for value in values)
-    kind = schema["type"]
-    if kind == "array":
-        return f"a list of {_said(schema['items'], whole)}" if "items" in schema else "a list"
-    if kind == "object":
-        inner = schema.get("additionalProperties")
-        return f"tables of {_said(inner, whole)} by name" if inner else "a table"
-    if kind in PLAIN:
-        return PLAIN[kind]
-    if schema.get("maximum") == YEAR_S:
+    if said.get("format") == "duration":
         return 'a duration, as `"20 min"`'
-    number = "a whole number" if kind == "integer" else "a number"
-    return number + _range(schema)
+    if "$ref" in said:
+        return f"a table ({said['$ref'].rpartition('/')[2]})"
+    if said["type"] == "array":
+        return f"a list of {_several(said['items'])}"
+    if said["type"] == "object":
+        return f"{_several(said['additionalProperties'])} by name"
+    if said["type"] in ("integer", "number"):
+        return ("a whole number" if said["type"] == "integer" else "a number") + _range(said)
+    return {"string": "text", "boolean": "`true` or `false`"}[said["type"]]
 
 
-def _range(schema: dict[str, Any]) -> str:
-    bounds = {"minimum": "from {:g}", "exclusiveMinimum": "above {:g}", "maximum": "to {:g}",
-              "exclusiveMaximum": "below {:g}"}  # fmt: skip
-    said = [text.format(schema[name]) for name, text in bounds.items() if name in schema]
-    return " " + " ".join(said) if said else ""
+def _several(said: dict[str, Any]) -> str:
+    one = takes(said)
+    first = next((name for name in PLURAL if one.startswith(name)), "")
+    return PLURAL.get(first, "") + one.removeprefix(first)
 
 
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "—"
-    if field.default in (None, PydanticUndefined) or isinstance(field.default, BaseModel):
+def _range(said: dict[str, Any]) -> str:
+    return "".join(f" {word} {said[name]:,.10g}" for name, word in BOUNDS.items() if name in said)
+
+
+def _default(said: dict[str, Any]) -> str:
+    value = said.get("default")
+    if value is None or "$ref" in said:
         return ""
-    value = TypeAdapter(field.annotation).dump_python(field.default, mode="json")
+    if said.get("format") == "duration":
+        return f'`"{value / 60:g} min"`'
     return f"`{json.dumps(value)}`"
 
 

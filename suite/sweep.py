@@ -97,7 +97,11 @@ Instances = Annotated[int, Field(strict=True, ge=1, le=4096)]
 Scenario = Annotated[str, Field(strict=True, max_length=40), AfterValidator(scenario)]
 Runtime = Annotated[str, Field(strict=True), _one_of("runtime", RUNTIMES)]
 Delegate = Annotated[str, Field(strict=True), _one_of("delegate", DELEGATES)]
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(strict=True, gt=0, le=365 * 86400)]
+Seconds = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    Field(strict=True, gt=0, le=365 * 86400, json_schema_extra={"format": "duration"}),
+]
 Values = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_no_twins)]
 OneOrMore = Annotated[tuple[T, ...], BeforeValidator(_as_list), Field(min_length=1)]
 
@@ -106,18 +110,27 @@ class Axes(Frozen):
     """The grid's axes: the cells are their product."""
 
     model: Values[Name]
+    """Names of `[models.NAME]` tables."""
     quantization: Values[Quantization] | None = None
     """Absent: each model as it comes, float32 or what a ready .tflite holds."""
     threads: Values[Threads] = (1,)
+    """Of each instance."""
     cpu_type: Values[Name] = ("local",)
+    """`local` is this machine; else names in the site file."""
     optimization: Values[Optimization] = (NONE,)
+    """What is done to a Keras model before it is converted, as `prune@0.5+cluster@16`."""
     resolution: Values[Pixels] = (0,)
     """Side of the images. Absent: each model's own, which 0 stands for."""
     batch: Values[Batch] = (1,)
+    """Rows of an input."""
     instances: Values[Instances] = (1,)
+    """Processes that run the model at the same time."""
     scenario: Values[Scenario] = (SINGLE_STREAM,)
+    """How invocations come, as `single-stream`, `offline`, `server@50/s`."""
     runtime: Values[Runtime] = (LITERT,)
+    """What runs the model."""
     delegate: Values[Delegate] = (XNNPACK,)
+    """Of LiteRT: `xnnpack`, or `none` for its own kernels."""
 
 
 class Points(Frozen):
@@ -148,7 +161,9 @@ class Measure(Frozen):
     precision: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.02
     """Relative half-width of the 95 % interval at which a cell is done."""
     min_trials: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 6
+    """Of a cell; six are the least for an interval to rely on."""
     max_trials: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 30
+    """Of a cell, however wide its interval is."""
     budget: Seconds = 1200.0
     """Time for all trials of one job; artifacts are built outside it."""
     trial_timeout: Seconds = 300.0
@@ -177,11 +192,17 @@ class Sweep(Frozen):
     """
 
     name: Name
+    """The run's folder is named after it."""
     axes: Axes
+    """The grid."""
     models: dict[Name, ModelSpec]
+    """What the axis `model` names."""
     measure: Measure = Measure()
+    """How long and how precisely."""
     exclude: tuple[Points, ...] = ()
+    """Cells to leave out."""
     include: tuple[Points, ...] = ()
+    """Cells to add."""
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _text: str = PrivateAttr(default="")

@@ -1,12 +1,15 @@
 """The documents: links lead somewhere, and references name everything that there is."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import analysis
 from analysis.others.measurement import LACKS
-from jobs.cluster.site import Build, Container, CpuType, Mpi, Slurm
+from jobs.cluster.site import Build, Container, CpuType, Mpi, Site, Slurm
 from suite.models.spec import FineTune, ModelSpec, Preprocess
 from suite.optimizations.names import OPTIMIZATIONS
 from suite.quantizations import RECIPES
@@ -25,6 +28,63 @@ def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
         if not target.startswith("https://"):
             assert (document.parent / target).exists(), target
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built: its notebook and gallery are executed, and a warning is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    built = subprocess.run(
+        [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet",
+         "--doctree-dir", folder / "doctrees", "docs", folder / "html"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    return folder / "html"
+
+
+def test_the_notebook_finds_what_was_put_into_its_run(site: Path) -> None:
+    page = (site / "notebook.html").read_text()
+    assert "host5" in page  # the node that is slow
+    assert "host11" in page
+    assert "slower in none of 32 cells" in page  # a run and its like
+    assert len(re.findall(r'class="cell docutils', page)) >= 14
+
+
+def test_the_gallery_shows_every_figure(site: Path) -> None:
+    shown = (site / "gallery.html").read_text()
+    assert len(re.findall(r'src="_images/[^"]+\.svg"', shown)) == 7
+
+
+def test_the_site_has_every_document_and_every_function(site: Path) -> None:
+    for document in (REPOSITORY / "docs").glob("*.md"):
+        assert (site / f"{document.stem}.html").exists()
+        if document.stem != "index":
+            assert f'href="{document.stem}.html"' in (site / "index.html").read_text()
+    api = (site / "api.html").read_text()
+    for name in analysis.__all__:
+        assert f'id="analysis.{name}"' in api, name
+
+
+def test_every_key_of_a_file_has_its_meaning_on_the_site(site: Path) -> None:
+    page = (site / "keys.html").read_text()
+    files = (Sweep, Axes, ModelSpec, Preprocess, FineTune, Measure)
+    for table in (*files, Site, CpuType, Container, Mpi, Slurm, Build):
+        for key in table.model_fields:
+            row = re.search(rf"<tr[^>]*><td><p>[^\n]*>{key}<.*?</tr>", page, re.DOTALL)
+            assert row, key
+    assert "<td></td>\n</tr>" not in page  # a meaning is missing
+
+
+def test_the_files_of_the_tutorial_can_be_read(tmp_path: Path) -> None:
+    blocks = re.findall(
+        r"```toml\n(.*?)```", (REPOSITORY / "docs" / "tutorial.md").read_text(), re.S
+    )
+    first, second, site = ((tmp_path / f"{n}.toml") for n in range(3))
+    for file, block in zip((first, second, site), blocks, strict=True):
+        file.write_text(block)
+    Sweep.load(first)
+    assert {*Sweep.load(second).axes.cpu_type} == {*Site.load(site).cpu_types}
 
 
 def test_every_key_of_a_sweep_is_documented() -> None:

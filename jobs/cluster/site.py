@@ -55,9 +55,13 @@ class CpuType(_Table):
     """Nodes of one kind, and how to ask Slurm for them."""
 
     partition: Line | None = None
+    """sbatch's `--partition`."""
     constraint: Line | None = None
+    """sbatch's `--constraint`."""
     account: Line | None = None
+    """sbatch's `--account`."""
     qos: Line | None = None
+    """sbatch's `--qos`."""
     nodes: Count = 1
     """Nodes of a job."""
     cpus: Count
@@ -78,6 +82,7 @@ class Container(_Table):
     """What the jobs run in."""
 
     runtime: Literal["apptainer", "singularity", "none"] = "apptainer"
+    """The command; `none` runs on the bare nodes."""
     image: Line | None = None
     """Relative to the site file."""
     binds: tuple[Line, ...] = ()
@@ -118,18 +123,26 @@ class Build(_Table):
     """A job that builds the artifacts, where the machine that submits has no TensorFlow."""
 
     image: Line
+    """One with TensorFlow."""
     cpu_type: Name
+    """Where it runs: one of `[cpu_types.NAME]`."""
     time_limit: Seconds = 3600.0
+    """Most that it may take."""
 
 
 class Site(_Table):
     """A cluster, as its users see it."""
 
     cpu_types: Annotated[dict[Name, CpuType], Field(min_length=1)]
+    """What the axis `cpu_type` names."""
     container: Container = Container()
+    """What the jobs run in."""
     mpi: Mpi = Mpi()
+    """How ranks find each other."""
     slurm: Slurm = Slurm()
+    """What Slurm allows here."""
     build: Build | None = None
+    """A job that builds the artifacts, where the submitting machine has no TensorFlow."""
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
 

@@ -30,8 +30,11 @@ class Preprocess(Frozen):
     """How examples become inputs: resized, channels in order, `(x × scale - mean) / std`."""
 
     scale: Number = 1.0
+    """Factor, in front of all else."""
     mean: OneOrEach = (0.0,)
+    """Subtracted: one value, or one for each channel."""
     std: OneOrEach = (1.0,)
+    """Divided by, likewise."""
     channels: Literal["rgb", "bgr"] = "rgb"
     """The order that the model takes; images are read as RGB."""
     resize: Literal["crop", "stretch"] | None = None
@@ -48,8 +51,11 @@ class FineTune(Frozen):
     """How an optimised model is trained on: see `suite.optimizations`."""
 
     epochs: Annotated[int, Field(strict=True, ge=0, le=1000)] = 4
+    """After each step; 0 for none."""
     batch_size: Annotated[int, Field(strict=True, ge=1, le=65536)] = 64
+    """Examples of a step of the optimiser."""
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    """At the beginning; it decays."""
 
 
 class ModelSpec(Frozen):
@@ -71,6 +77,7 @@ class ModelSpec(Frozen):
     preprocess: Preprocess | None = None
     """What the examples become before the model takes them."""
     fine_tune: FineTune = FineTune()
+    """How an optimised model is trained on."""
     calibration_samples: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 16
     """Examples that int8 and int16x8 take their ranges from."""
     io: Literal["float", "integer"] = "float"
