@@ -17,6 +17,8 @@ PACKAGES = (
     "litert-quantizer",
     "tensorflow",
     "keras",
+    "onnxruntime",
+    "openvino",
     "numpy",
     "h5py",
     "submitit",

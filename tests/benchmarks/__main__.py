@@ -17,12 +17,15 @@ from tests.benchmarks.agreement import agreement
 from tests.benchmarks.cost import cost
 from tests.benchmarks.on_cluster import IMAGE, on_cluster
 from tests.benchmarks.paired import Finding
+from tests.benchmarks.runtimes import runtimes
 from tests.benchmarks.sweep_overhead import sweep_overhead
 from tests.benchmarks.trial_cost import trial_cost
 
 ARTIFACTS = Path(__file__).with_name("bench.toml")
 COMPARED = Path(__file__).with_name("a_a.toml")
+RUNTIMES = Path(__file__).parents[2] / "jobs" / "examples" / "runtimes.toml"
 SWEEP = Path(__file__).parents[2] / "jobs" / "examples" / "resnet50-demo.toml"
+PARTS = ("harness", "cost", "comparison", "runtimes", "cluster")
 
 
 def artifacts(sweep: Path) -> dict[str, Artifact]:
@@ -33,7 +36,7 @@ def artifacts(sweep: Path) -> dict[str, Artifact]:
             list(requests.values()), ArtifactStore.at(None), lambda event: None, Path(logs)
         )
     return {
-        f"{requests[key].model} {requests[key].quantization}": artifact
+        requests[key].name: artifact
         for key, artifact in built.items()
         if isinstance(artifact, Artifact)
     }
@@ -52,6 +55,8 @@ def findings(only: str) -> Iterator[Finding]:
     if only in ("", "comparison"):
         (compared,) = artifacts(COMPARED).values()
         yield from a_a(compared)
+    if only in ("", "runtimes"):
+        yield from runtimes(artifacts(RUNTIMES))
     if only in ("", "cluster"):
         if IMAGE.exists() and shutil.which("apptainer"):
             yield from on_cluster(built)
@@ -62,7 +67,7 @@ def findings(only: str) -> Iterator[Finding]:
 def main() -> None:
     """Print the table as it grows and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("harness", "cost", "comparison", "cluster"), default="")
+    parser.add_argument("--only", choices=PARTS, default="")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"))
     arguments = parser.parse_args()
     found = []
