@@ -143,9 +143,8 @@ OVER_1_THREAD = "× over 1\nthread"
 ENERGY = "mJ\neach"
 TOP1 = "top-1\n%"
 P99 = "p99"
-OFFERED = "offered\nper s"
 HEADINGS = (
-    *("latency", "± %", P99, OFFERED, "per s", OVER_1_THREAD, "× over\nfloat32"),
+    *("latency", "± %", P99, "per s", OVER_1_THREAD, "× over\nfloat32"),
     *("disk\nMiB", "peak\nMiB", ENERGY, TOP1),
 )
 EXPLANATION = (
@@ -154,7 +153,7 @@ EXPLANATION = (
 )
 ENERGY_EXPLANATION = "; mJ: energy of {covers} of the whole node for an example, idle included"
 TOP1_EXPLANATION = "; top-1: labelled test examples that it gets right"
-OFFERED_EXPLANATION = "; offered: invocations that came; p99: 99 % of them were done in that time"
+P99_EXPLANATION = "; p99: what 99 % of the queries were served in"
 THROUGHPUT_EXPLANATION = "; without a latency, ± is that of what is done per second"
 
 
@@ -170,7 +169,7 @@ def to_rich_table(results: xr.Dataset) -> RenderableType:
     covers = " or ".join(sorted({r["energy_covers"] for r in records if r.get("energy_j")}))
     explanation = EXPLANATION + TOP1_EXPLANATION * (TOP1 in shown)
     explanation += ENERGY_EXPLANATION.format(covers=covers) * (ENERGY in shown)
-    explanation += OFFERED_EXPLANATION * (OFFERED in shown)
+    explanation += P99_EXPLANATION * (P99 in shown)
     explanation += THROUGHPUT_EXPLANATION * any(map(counts_throughput, records))
     found = {reason for r in records if _measured(r) for reason in r["verdict"]}
     letters = dict(zip((name for name in REASONS if name in found), ascii_lowercase, strict=False))
@@ -246,7 +245,7 @@ def headings(records: list[Record]) -> list[str]:
     if not any(record.get("energy_j") for record in records):
         silent.add(ENERGY)
     if all(record["offered_per_s"] is None for record in records):
-        silent |= {P99, OFFERED}
+        silent.add(P99)
     if all(record["threads"] == 1 for record in records):
         silent.add(OVER_1_THREAD)
     return [heading for heading in HEADINGS if heading not in silent]
@@ -259,7 +258,6 @@ def numbers(record: Record, shown: list[str]) -> list[str]:
         _latency_of(record) if _measured(record) else record["status"],
         "-" if None in interval else half_width(*interval),
         "-" if record["p99_ns"] is None else latency(record["p99_ns"]),
-        digits(record["offered_per_s"]),
         digits(record["throughput_per_s"]),
         digits(record.get("speedup_threads")),
         digits(record.get("speedup_float32")),

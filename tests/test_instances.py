@@ -276,7 +276,7 @@ def test_from_the_sweep_to_the_analysis(models: Path, tmp_path: Path, litesweep:
     assert (scaled["efficiency"].sel(instances=1, scenario="offline") == 1).all()
     assert json.loads(litesweep("show", folder, "--json").stdout)
     shown = litesweep("show", folder).stdout
-    assert "offered" in shown
+    assert "p99" in shown
     assert "without a latency" in shown
 
 

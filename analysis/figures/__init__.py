@@ -15,7 +15,7 @@ from analysis.figures.distribution import distribution_figure
 from analysis.figures.drift import drift_figure
 from analysis.figures.heat_map import heat_map_figure
 from analysis.figures.latency import latency_figure
-from analysis.figures.load import at_rate, instances_figure, load_figure
+from analysis.figures.load import at_rate, instances_figure, load_figure, without_rate
 from analysis.figures.nodes import nodes_figure
 from analysis.figures.operators import operators_figure
 from analysis.figures.pareto import pareto_figure
@@ -99,5 +99,5 @@ def _has_ratios(results: xr.Dataset) -> bool:
     """Say whether there is throughput of several instances and of one."""
     if "instances" not in results.dims or 1 not in results["instances"]:
         return False
-    ratio = instance_scaling(results)["throughput_ratio"]
+    ratio = instance_scaling(without_rate(results))["throughput_ratio"]
     return bool(np.isfinite(ratio.sel(instances=results["instances"] > 1)).any())

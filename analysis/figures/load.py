@@ -16,8 +16,10 @@ HEIGHT = 3.2
 def instances_figure(results: xr.Dataset) -> Figure:
     """Draw throughput over that of one instance, and the ideal line.
 
-    A panel for each model and scenario; a line for each quantization and number of threads.
+    A panel for each model and scenario; a line for each quantization and number of threads. Not of
+    queries at a given rate, of which as many are served as come.
     """
+    results = without_rate(results)
     scaled = instance_scaling(results)
     valid = results["verdict"] == ""
     shown = scaled.assign(
@@ -69,6 +71,10 @@ def load_figure(results: xr.Dataset) -> Figure:
                 colour = COLOURS[number % len(COLOURS)]
                 ends += _load_lines(panel, line.sortby("offered_per_s"), name, colour)
             panel.set_yscale("log")
+            panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            panel.yaxis.set_minor_formatter(
+                lambda value, _: f"{value:g}" if f"{value:e}"[0] in "235" else ""
+            )
             name_lines(panel, ends)
         solid = figure.axes[0].plot([], [], color="0.3", label="median, 95 % interval")
         dotted = figure.axes[0].plot([], [], color="0.3", linestyle=":", label="99th percentile")
@@ -80,8 +86,17 @@ def load_figure(results: xr.Dataset) -> Figure:
 
 def at_rate(results: xr.Dataset) -> xr.Dataset:
     """Return the cells whose queries come at a rate that was asked for."""
+    return _scenarios(results, at_rate=True)
+
+
+def without_rate(results: xr.Dataset) -> xr.Dataset:
+    """Return the other cells."""
+    return _scenarios(results, at_rate=False) if "scenario" in results.dims else results
+
+
+def _scenarios(results: xr.Dataset, *, at_rate: bool) -> xr.Dataset:
     named = [str(name) for name in results["scenario"].values]
-    return results.sel(scenario=[name for name in named if name.endswith("/s")])
+    return results.sel(scenario=[name for name in named if name.endswith("/s") is at_rate])
 
 
 def _load_lines(panel: Axes, line: xr.Dataset, name: str, colour: str) -> list[End]:

@@ -13,7 +13,7 @@ SORTED_BY = dict(
     zip(
         HEADINGS,
         (
-            *("latency_ms", "half_width", "p99_ns", "offered_per_s", "throughput_per_s"),
+            *("latency_ms", "half_width", "p99_ns", "throughput_per_s"),
             *("speedup_threads", "speedup_float32"),
             *("artifact_bytes", "peak_rss_bytes", "energy_j", "labelled_top1"),
         ),
