@@ -229,6 +229,20 @@ def test_the_front_is_named_with_its_probability(opened: Opened) -> None:
     assert len(points(figure.axes[0])) >= 2
 
 
+def test_a_front_is_drawn_across_what_can_be_made_of_a_model(opened: Opened) -> None:
+    grid = [
+        ({"optimization": o, "resolution": r, "instances": i}, [ns] * 6)
+        for i in (1, 2)
+        for o, r, ns in (("none", 0, 3 * 10**6), ("ternary", 0, 2 * 10**6), ("none", 96, 10**6))
+    ]
+    figure = pareto_figure(opened(a_run(*grid)), "artifact_compressed_bytes")
+    assert [panel.get_title() for panel in figure.axes] == [
+        *("m, instances 1", "m, instances 2"),
+    ]
+    assert texts(figure) == ["96px float32, 1 thread: 100 %"] * 2
+    assert figure.get_supxlabel().startswith("size of the file under gzip")
+
+
 def test_a_slow_node_stands_out(opened: Opened, tmp_path: Path) -> None:
     results = opened(a_cluster(8, slowest=1.2))
     figure = nodes_figure(results)

@@ -14,20 +14,34 @@ from analysis.trade_offs import pareto
 
 MEBI = 2.0**20
 ON_FRONT = 0.5
+NONE = "none"
+FORMS = (*PLANE, "optimization", "resolution")
+"""The axes of a panel: what can be made of a model, and its threads."""
+SIZES = {
+    "artifact_bytes": "size of the file",
+    "artifact_compressed_bytes": "size of the file under gzip -6",
+}
 
 
-def pareto_figure(results: xr.Dataset) -> Figure:
+def pareto_figure(results: xr.Dataset, size: str = "artifact_bytes") -> Figure:
     """Draw latency against the artifact's size, and the front: a panel for each model.
 
     What is on the front with a probability of a half or more is named, with its probability.
+
+    Parameters
+    ----------
+    size
+        One of `SIZES`.
     """
-    others = [str(axis) for axis in results["status"].dims if axis not in PLANE]
-    front = pareto(results, ["median_ns", "artifact_bytes"], within=others)
+    axes = [str(axis) for axis in results["status"].dims if axis in FORMS]
+    others = [str(axis) for axis in results["status"].dims if axis not in FORMS]
+    results = results.assign(pareto(results, ["median_ns", size], within=others))
+    results = results.assign(size_mib=results[size] / MEBI)
     with mpl.rc_context(STYLE):
-        figure, panels = panels_of(results.assign(front), height=3.0)
+        figure, panels = panels_of(results, height=3.0, plane_axes=axes)
         _axes(panels[0][0], results)
         for panel, cells in panels:
-            _panel(panel, cells.transpose("quantization", "threads", ...))
+            _panel(panel, cells.stack(cell=axes, create_index=False), results["quantization"])
         names = enumerate(results["quantization"].values)
         marks = [
             figure.axes[0].scatter([], [], color=COLOURS[n % len(COLOURS)], label=str(name))
@@ -35,14 +49,14 @@ def pareto_figure(results: xr.Dataset) -> Figure:
         ]
         front_line = figure.axes[0].plot([], [], color="0.6", label="front")
         legend(figure, results, [*marks, *front_line])
-        figure.supxlabel("size of the file, MiB", size=9)
+        figure.supxlabel(f"{SIZES[size]}, MiB", size=9)
         figure.supylabel("latency, ms: 95 % interval", size=9)
         return figure
 
 
 def _axes(panel: Axes, results: xr.Dataset) -> None:
     """Set the logarithmic axes that all panels share."""
-    values = results["artifact_bytes"].values / MEBI, results["median_ns"].values / 1e6
+    values = results["size_mib"].values, results["median_ns"].values / 1e6
     for axis, shown in zip((panel.xaxis, panel.yaxis), values, strict=True):
         least, most = np.nanmin(shown), np.nanmax(shown)
         margin = (most / least) ** 0.08 * 1.05
@@ -58,25 +72,33 @@ def _axes(panel: Axes, results: xr.Dataset) -> None:
         axis.set_minor_formatter(lambda *_: "")
 
 
-def _panel(panel: Axes, cells: xr.Dataset) -> None:
-    names = map(str, cells["quantization"].values)
+def _panel(panel: Axes, cells: xr.Dataset, recipes: xr.DataArray) -> None:
+    """Draw the cells, flat, of one panel."""
+    names = map(str, recipes.values)
     colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
     for name, colour in colours.items():
-        at = cells.sel(quantization=name)
-        x = at["artifact_bytes"].values / MEBI
+        at = cells.isel(cell=np.flatnonzero(cells["quantization"].values == name))
+        x = at["size_mib"].values
         panel.vlines(x, at["ci_low_ns"].values / 1e6, at["ci_high_ns"].values / 1e6, color=colour)
         points(panel, x, at["median_ns"].values / 1e6, at["verdict"].values == "", color=colour)
-    flat = cells.stack(cell=("quantization", "threads"), create_index=False)
-    best = flat.isel(cell=np.flatnonzero(flat["on_front"].values)).sortby("artifact_bytes")
-    x, y = best["artifact_bytes"].values / MEBI, best["median_ns"].values / 1e6
+    best = cells.isel(cell=np.flatnonzero(cells["on_front"].values)).sortby("size_mib")
+    x, y = best["size_mib"].values, best["median_ns"].values / 1e6
     panel.step(x, y, where="post", color="0.6", linewidth=1, zorder=1)
-    likely = flat.isel(cell=np.flatnonzero(flat["probability"].values >= ON_FRONT))
+    likely = cells.isel(cell=np.flatnonzero(cells["probability"].values >= ON_FRONT))
     ends = []
     for number in range(likely.sizes["cell"]):
         cell = likely.isel(cell=number)
-        share = f"{100 * cell['probability'].item():.0f} %"
-        recipe = str(cell["quantization"].item())
-        name = f"{recipe}, {thread_count(cell['threads'].item())}: {share}"
-        x, y = cell["artifact_bytes"].item() / MEBI, cell["median_ns"].item() / 1e6
-        ends.append(End(name, colours[recipe], x, y, panel.transData))
+        name = f"{_form(cell)}: {100 * cell['probability'].item():.0f} %"
+        x, y = cell["size_mib"].item(), cell["median_ns"].item() / 1e6
+        colour = colours[str(cell["quantization"].item())]
+        ends.append(End(name, colour, x, y, panel.transData))
     name_lines(panel, ends)
+
+
+def _form(cell: xr.Dataset) -> str:
+    """Say what is made of the model, where there are axes of it, and how many threads run it."""
+    optimization = str(cell["optimization"].item()) if "optimization" in cell.coords else NONE
+    resolution = cell["resolution"].item() if "resolution" in cell.coords else 0
+    what = (optimization * (optimization != NONE), f"{resolution}px" * bool(resolution))
+    recipe = " ".join(part for part in (*what, str(cell["quantization"].item())) if part)
+    return f"{recipe}, {thread_count(cell['threads'].item())}"
