@@ -23,12 +23,11 @@ from suite.errors import UserError
 from suite.results import seal
 from suite.results.layout import content_digest
 from suite.results.merge import MergeConflictError, merge
-from suite.results.normal import DIMENSIONS, KINDS, in_order, results_of, rows_of
+from suite.results.normal import DIMENSIONS, in_order, rows_of
 from suite.results.read import read_results
-from suite.results.rows import Column, Results
+from suite.results.rows import Results
 from suite.results.write import write_results
 from suite.verdict import reasons
-from tests.conftest import REPOSITORY
 from tests.rows import (
     a_cell,
     a_node,
@@ -302,27 +301,6 @@ def test_a_foreign_hdf5_file(path: Path) -> None:
         file["latency_ns"] = [1]
     with pytest.raises(UserError, match="not one of litesweep's"):
         read_results(path)
-
-
-def test_an_earlier_schema() -> None:
-    """Written by the release whose schema was 1.1, from `some_results()`."""
-    path = REPOSITORY / "tests/golden/results-1.1.h5"
-    with h5py.File(path) as file:
-        there = set(file)
-
-    def without_later(row: Any) -> Any:
-        fields = type(row).__dataclass_fields__
-        later = {
-            name: fields[name].default
-            for name, kind in KINDS[type(row)].items()
-            if isinstance(kind, Column) and name not in there
-        }
-        return replace(row, **later)
-
-    written = {d: map(without_later, rows) for d, rows in rows_of(some_results()).items()}
-    assert "window_ns" not in there
-    expected = results_of(written, some_results().provenance)
-    assert identical(read_results(path), in_order(expected))
 
 
 def test_another_schema(path: Path) -> None:
