@@ -227,7 +227,7 @@ class Server:
         count = query_count(rate, self.sampling_ns, allowed_ns)
         _check_time(count, rate, allowed_ns)
         unit = unit_arrivals(count, self.seed)
-        served = self._run(unit, rate)
+        served = self.run(unit, rate)
         work = self._work(served, rate, stretch=self.runs)
         overloaded = is_overloaded(served, rate, self.instances)
         return replace(work, flags=TrialFlag.OVERLOADED) if overloaded else work
@@ -240,7 +240,7 @@ class Server:
         _check_time(EXPECTED_RUNS * count, capacity, allowed_ns)
         unit = unit_arrivals(count, self.seed)
         found = search(
-            lambda rate: self._run(unit, rate),
+            lambda rate: self.run(unit, rate),
             service_ns,
             self.instances,
             bound_ns,
@@ -249,7 +249,8 @@ class Server:
         work = self._work(found.served, found.rate_per_s, stretch=1 + found.run)
         return replace(work, counts_rate=True)
 
-    def _run(self, unit: npt.NDArray[np.float64], rate: float) -> Served:
+    def run(self, unit: npt.NDArray[np.float64], rate: float) -> Served:
+        """Serve queries that come like `unit`, at a rate per second."""
         self.runs += 1
         return _serve(self.group, arrivals_ns(unit, rate), 1)
 

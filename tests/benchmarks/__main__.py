@@ -15,6 +15,7 @@ from suite.sweep import Sweep
 from tests.benchmarks.a_a import a_a
 from tests.benchmarks.agreement import agreement
 from tests.benchmarks.cost import cost
+from tests.benchmarks.load import load
 from tests.benchmarks.on_cluster import IMAGE, on_cluster
 from tests.benchmarks.paired import Finding
 from tests.benchmarks.runtimes import runtimes
@@ -22,10 +23,11 @@ from tests.benchmarks.sweep_overhead import sweep_overhead
 from tests.benchmarks.trial_cost import trial_cost
 
 ARTIFACTS = Path(__file__).with_name("bench.toml")
+LOADED = Path(__file__).with_name("load.toml")
 COMPARED = Path(__file__).with_name("a_a.toml")
 RUNTIMES = Path(__file__).parents[2] / "jobs" / "examples" / "runtimes.toml"
 SWEEP = Path(__file__).parents[2] / "jobs" / "examples" / "resnet50-demo.toml"
-PARTS = ("harness", "cost", "comparison", "runtimes", "cluster")
+PARTS = ("harness", "cost", "comparison", "load", "runtimes", "cluster")
 
 
 def artifacts(sweep: Path) -> dict[str, Artifact]:
@@ -57,6 +59,8 @@ def findings(only: str) -> Iterator[Finding]:
         yield from a_a(compared)
     if only in ("", "runtimes"):
         yield from runtimes(artifacts(RUNTIMES))
+    if only in ("", "load"):
+        yield from load(artifacts(LOADED))
     if only in ("", "cluster"):
         if IMAGE.exists() and shutil.which("apptainer"):
             yield from on_cluster(built)
