@@ -1,12 +1,15 @@
 """Energy, heat, speed and memory of a trial: made-up machines, and real trials on stand-ins."""
 
 import math
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -92,6 +95,34 @@ def test_what_may_not_be_read_leaves_no_partial_sum(tmp_path: Path) -> None:
     assert counters.package == ()
     assert counters.absent == f"packages: /{RAPL}:1/energy_uj: Is a directory"
     assert len(counters.dram) == 2
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Be a user without rights for a while, if we are root."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_the_files_of_root_alone() -> None:
+    with TemporaryDirectory() as folder:  # pytest's own are closed to others
+        root = lay(Path(folder), RAPL_XEON)
+        root.chmod(0o755)
+        for file in root.glob(f"{RAPL}:*/energy_uj"):
+            file.chmod(0o400 if os.geteuid() == 0 else 0)
+        with nobody():
+            counters = find_counters(root)
+    assert counters.paths == ()
+    assert counters.absent == (
+        f"packages: /{RAPL}:0/energy_uj: Permission denied; "
+        f"memory: /{RAPL}:0:1/energy_uj: Permission denied"
+    )
 
 
 def test_what_a_container_hides(tmp_path: Path) -> None:
@@ -198,6 +229,8 @@ def test_sensors_of_the_pinned_cpus_and_the_hottest_package(tmp_path: Path) -> N
     lay(tmp_path, XEON, frequency(1, scaling_cur_freq="3000000"))
     assert Sensors.of([0, 1], tmp_path).read() == Climate(2.8e9, 62.0)
     assert not Sensors.of([0, 1], tmp_path / "nothing")
+    assert len(Sensors.of([*range(16)], tmp_path).frequency) == 8
+    assert len(Sensors.of([*range(9)], tmp_path).frequency) == 5
     nothing = Sensors.of([0], tmp_path / "nothing").read()
     assert math.isnan(nothing.frequency_hz) and math.isnan(nothing.temperature_degc)
 
@@ -312,7 +345,6 @@ while True:
         with open(f"{place}/new", "w") as file:
             file.write(str((begins_uj[place] + risen_uj) % (ranges_uj[place] + 1)))
         os.replace(f"{place}/new", f"{place}/energy_uj")
-    if begin: print(flush=True)
     time.sleep(0.001)
 """
 WATTS = 40.0
@@ -341,10 +373,22 @@ def counted(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
 
 
+def counters_of(root: Path) -> Counters:
+    """Find the counters, however long the stand-in has to wait for a CPU before they rise."""
+    files = [root / f"{RAPL}:{place}/energy_uj" for place in RISING]
+
+    def until_all_rise(_: float) -> None:
+        before = [file.read_text() for file in files]
+        while any(file.read_text() == text for file, text in zip(files, before, strict=True)):
+            time.sleep(0.01)
+
+    return find_counters(root, until_all_rise)
+
+
 def test_from_a_real_trial_to_images_per_joule(
     counted: Path, tiny_tflite: Path, tmp_path: Path
 ) -> None:
-    counters = find_counters(counted)
+    counters = counters_of(counted)
     instruments = Instruments(counters, idle=Power(10.0, 2.0))
     request = TrialRequest(str(tiny_tflite), 1, granted_cpus()[:1], 0, sampling_ns=SECOND_NS)
     trials = tuple(
@@ -375,7 +419,7 @@ def test_from_a_real_trial_to_images_per_joule(
 def test_a_run_measures_the_idle_node_and_then_its_cells(
     counted: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.worker.find_counters", lambda: find_counters(counted))
+    monkeypatch.setattr("jobs.worker.find_counters", lambda: counters_of(counted))
     sweep = Sweep(
         name="counted",
         axes=Axes(model=("m",)),
@@ -414,7 +458,7 @@ def test_the_energy_of_several_instances_is_that_of_their_window(
 ) -> None:
     lay(tmp_path, XEON, frequency(512))
     granted = read_cpus(granted_cpus())
-    instruments = Instruments(find_counters(counted), Power(10.0, 2.0), granted, tmp_path)
+    instruments = Instruments(counters_of(counted), Power(10.0, 2.0), granted, tmp_path)
     placement = place_instances(granted, 1, 2)
     shared = len(granted) < 2
     request = TrialRequest(str(tiny_tflite), 1, (), 0, sampling_ns=SECOND_NS)

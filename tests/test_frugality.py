@@ -153,6 +153,17 @@ def test_the_table_shows_energy_where_there_is_any(opened: Opened) -> None:
     assert second["images_per_joule"] == pytest.approx(1 / 4.025)
 
 
+def test_the_widest_table_fits_a_terminal(opened: Opened) -> None:
+    labelled = an_artifact(labelled_examples=100, labelled_top1=0.99, artifact_bytes=10**8)
+    run = a_counted_run(artifacts=(labelled,))
+    threads = tuple(replace(cell, axes={**cell.axes, "threads": 64}) for cell in run.cells[1:])
+    results = opened(replace(run, cells=(*run.cells[:1], *threads)))
+    out = io.StringIO()
+    Console(file=out, width=88).print(to_rich_table(results))
+    assert max(map(len, out.getvalue().splitlines())) <= 88
+    assert "int8" in out.getvalue() and "99.00" in out.getvalue()
+
+
 def test_the_table_says_nothing_of_energy_where_there_is_none(opened: Opened) -> None:
     results = opened(a_run(({}, [10] * 6)))
     assert not {name for name in to_json(results)[0] if "energy" in name or "joule" in name}
@@ -212,7 +223,9 @@ def test_the_report_tells_of_energy(opened: Opened) -> None:
     assert "2875 beyond what the idle node uses; 0.331 examples a joule" in text
     assert "Counted: the node's packages and memory." in text
     assert not any("not measured" in said for said in trust(results))
-    assert "mJ each" in page(results)
+    html = page(results)
+    assert "mJ each" in html
+    assert "examples a joule" in html
 
 
 def test_the_report_tells_why_there_is_no_energy(opened: Opened) -> None:

@@ -45,11 +45,17 @@ VARIABLES: dict[str, tuple[str, float]] = {
     "core_seconds_per_million": ("core-seconds per million inferences", 1),
     "node_hours_per_million": ("node-hours per million inferences", 1),
     "joules_per_million": ("joules per million inferences", 1),
+    "images_per_joule": ("examples a joule", 1),
     "threads": ("threads", 1),
     "batch": ("batch", 1),
 }
 """What the axes of the chart of cells can be, with the factor from its unit in the results."""
-BOUNDS = {"median_ns": ("ci_low_ns", "ci_high_ns")}
+BOUNDS = {
+    "median_ns": ("ci_low_ns", "ci_high_ns"),
+    **{
+        name: (f"{name}_low", f"{name}_high") for name in ("joules_per_million", "images_per_joule")
+    },
+}
 
 
 Update = tuple[dict[str, Any], dict[str, Any]]
