@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from analysis.gains import quantization_gain
     from analysis.nodes import node_variability
     from analysis.operator_table import operators_to_rich_table
-    from analysis.operators import operators
     from analysis.others import beside, beside_to_rich_table, read_others
+    from analysis.profiles import operators
     from analysis.raw import quantiles, samples
     from analysis.report import write_report
     from analysis.scalability import scaling
@@ -90,7 +90,7 @@ __getattr__ = lazy(
         "node_variability": "nodes",
         "open_results": "dataset",
         "open_slice": "slices",
-        "operators": "operators",
+        "operators": "profiles",
         "operators_to_rich_table": "operator_table",
         "pareto": "trade_offs",
         "quantiles": "raw",

@@ -8,15 +8,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.operators import OWN, by_type, cells_of
+from analysis.profiles import OWN, by_type, cells_of
 from analysis.table import digits, latency
 
 RESOLUTION_NS = 1000
 """Of XNNPACK's times."""
-NOTE = (
-    "time: profiled, for shares and not for latencies; XNNPACK's times are whole microseconds, cut "
-    "off, and half of one"
-)
+NOTE = "time: profiled, for shares and not for latencies"
+CUT_OFF = "; XNNPACK's in whole microseconds, the rest cut off and half of one added"
 
 
 def operators_to_rich_table(found: pd.DataFrame, *, each: bool = False) -> RenderableType:
@@ -31,7 +29,8 @@ def operators_to_rich_table(found: pd.DataFrame, *, each: bool = False) -> Rende
     """
     tables = [part for title, cell in cells_of(found) for part in _section(title, cell, each=each)]
     unprofiled = (Text(f"not profiled: {lack}", style="red") for lack in _lacks(found))
-    return Group(*tables, Text(f"\n{NOTE}", style="dim"), *unprofiled)
+    note = NOTE + CUT_OFF * bool((found["run_by"] != OWN).any())
+    return Group(*tables, Text(note, style="dim"), *unprofiled)
 
 
 def _section(title: str, cell: pd.DataFrame, *, each: bool) -> Iterator[RenderableType]:

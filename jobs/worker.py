@@ -135,7 +135,9 @@ def _measure(
         check_cpus(cell, len(cpus), plan.measure, f"{node.host} grants {cpu_count(len(cpus))}")
     measure = plan.measure.model_copy(update={"budget": slice_.budget_s})
     tell = partial(_tell, folder.progress(index, node.host))
-    artifacts = {cell.cell_id: plan.artifacts[planned[cell.cell_id].artifact_key] for cell in cells}
+    # What was measured before may still lack its profile.
+    touched = [*planned] if measure.profile else [cell.cell_id for cell in cells]
+    artifacts = {cell_id: plan.artifacts[planned[cell_id].artifact_key] for cell_id in touched}
     folder.journal(index, node.host).parent.mkdir(parents=True, exist_ok=True)
     with Journal(folder.journal(index, node.host), plan.run_id) as journal:
         content = read_journal(folder.journal(index, node.host))
@@ -166,10 +168,10 @@ def _measure(
             prior_s={cell_id: cell.trial_seconds for cell_id, cell in planned.items()},
         )
         watch.after()
-        if plan.measure.profile:
+        if measure.profile:
             content = read_journal(folder.journal(index, node.host))
             lacks = profile_cells(
-                cells,
+                [cell.cell for cell in planned.values()],
                 artifacts,
                 trials=[trial for trial in content.trials if trial.node_id == node.node_id],
                 recorded=[o for o in content.operators if o.operator_node_id == node.node_id],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def make(folder: Path) -> None:
-    """Write `tiny` and `dense.keras`, `tiny.tflite`, SavedModels with and without signature."""
+    """Write `tiny` and `dense.keras`, .tflite files, SavedModels with and without signature."""
     import keras
     import tensorflow as tf
 
@@ -54,6 +54,30 @@ def make(folder: Path) -> None:
 
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "exported"))
     (folder / "tiny.tflite").write_bytes(converter.convert())
+
+    calibration = tf.random.stateless_uniform((4, 1, 16, 16, 3), (3, 4))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image] for image in calibration)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    (folder / "tiny_int8.tflite").write_bytes(converter.convert())
+
+    image = keras.Input((96, 96, 3), batch_size=1)
+    features = keras.layers.Conv2D(32, 3, activation="relu")(image)
+    features = keras.layers.Conv2D(64, 3, strides=2, activation="relu")(features)
+    features = keras.layers.GlobalAveragePooling2D()(features)
+    slower = keras.Model(image, keras.layers.Dense(10, activation="softmax")(features))
+    slower.export(folder / "slower", verbose=False)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "slower"))
+    (folder / "slower.tflite").write_bytes(converter.convert())
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 8), tf.float32)])
+    def looped(x):
+        _, y = tf.while_loop(lambda n, _: n < 5, lambda n, y: (n + 1, y @ square), (0, x))
+        return {"y": y}
+
+    square = tf.random.stateless_normal((8, 8), (5, 6))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([looped.get_concrete_function()])
+    (folder / "looped.tflite").write_bytes(converter.convert())
 
 
 if __name__ == "__main__":

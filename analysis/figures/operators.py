@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from analysis.figures.style import COLOURS, STYLE, WIDTH
-from analysis.operators import by_type, cells_of
+from analysis.profiles import by_type, cells_of
 
 NAMED = len(COLOURS) - 1
 """Types with a colour of their own: those with the largest shares over all cells."""

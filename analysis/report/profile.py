@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.operators import by_type, cells_of
+from analysis.profiles import by_type, cells_of
 from analysis.table import latency
 
 MOST = 5

@@ -40,7 +40,7 @@ def profile(
     import analysis
 
     if Path(what).suffix == ".tflite":
-        from analysis.operators import frame
+        from analysis.profiles import frame
         from jobs.profiles import profile_file
 
         point = {"model": Path(what).name, "threads": threads, "delegate": delegate.value}

@@ -65,7 +65,7 @@ def figures(
 ) -> None:
     """Draw a run: latency, speed-up, the grid, the front, distributions, drift, nodes and so on."""
     import analysis
-    from analysis.operators import operators_if_any
+    from analysis.profiles import operators_if_any
 
     folder = out or (run if run.is_dir() else run.parent) / "figures"
     formats = [each.value for each in kind]
@@ -118,7 +118,7 @@ def report(
 ) -> None:
     """Write a run's report: one HTML file with answers, charts, table, verdicts and provenance."""
     import analysis
-    from analysis.operators import operators_if_any
+    from analysis.profiles import operators_if_any
 
     file = out or (run if run.is_dir() else run.parent) / "report.html"
     print(analysis.write_report(analysis.open_results(run), file, operators_if_any(run)))
