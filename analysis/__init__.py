@@ -9,6 +9,7 @@ from suite.lazy import lazy
 
 if TYPE_CHECKING:
     from analysis.accuracy import accuracy_loss
+    from analysis.ceilings import roofline
     from analysis.comparison import compare
     from analysis.comparison_table import (
         comparison_to_json,
@@ -57,6 +58,7 @@ __all__ = [
     "quantiles",
     "quantization_gain",
     "read_others",
+    "roofline",
     "samples",
     "scaling",
     "speedup",
@@ -96,6 +98,7 @@ __getattr__ = lazy(
         "quantiles": "raw",
         "quantization_gain": "gains",
         "read_others": "others",
+        "roofline": "ceilings",
         "samples": "raw",
         "scaling": "scalability",
         "speedup": "speedups",

@@ -67,6 +67,9 @@ ARTIFACT_VARIABLES = {
     "reference_top1": "1",
     "labelled_examples": "1",
     "encoded_bytes": "byte",
+    "multiply_adds": "1",
+    "weight_bytes": "byte",
+    "activation_bytes": "byte",
 }
 ONLY_WITH = {
     "labelled_top1": "labelled_examples",

@@ -36,6 +36,7 @@ FIRST = (
 WHOLE = (
     *("artifact_bytes", "artifact_compressed_bytes", "encoded_bytes", "peak_rss_bytes"),
     *("labelled_examples", "trials", "operators_run", "operators_delegated"),
+    *("multiply_adds", "weight_bytes", "activation_bytes"),
 )
 ONLY_IF_ANY = (*ENERGY_VARIABLES, *CLIMATE_VARIABLES)
 """What most machines do not tell: without a single value it is left out."""

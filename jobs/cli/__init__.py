@@ -9,7 +9,7 @@ import typer
 from jobs.cli import image
 from jobs.cli.clean import clean
 from jobs.cli.cluster import cancel, collect, resume, status, submit
-from jobs.cli.machines import doctor, site_app
+from jobs.cli.machines import doctor, peaks, site_app
 from jobs.cli.profile import profile
 from jobs.cli.results import compare, figures, report, show
 from jobs.cli.sweeps import plan, run
@@ -27,7 +27,7 @@ app = typer.Typer(
 for command in (
     *(plan, run),
     *(submit, status, resume, cancel, collect),
-    doctor,
+    *(doctor, peaks),
     *(show, figures, compare, profile, report),
     clean,
 ):

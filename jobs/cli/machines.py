@@ -1,4 +1,4 @@
-"""`litesweep doctor`, `litesweep site check`: where sweeps run, examined."""
+"""`litesweep doctor | peaks | site check`: where sweeps run, examined."""
 
 import json
 from typing import Annotated
@@ -34,3 +34,14 @@ def doctor(as_json: AsJson = False) -> None:
         print(json.dumps(to_json(seen), indent=1))
     else:
         print_check_up(seen, Console())
+
+
+def peaks(as_json: AsJson = False) -> None:
+    """Measure what this node can do at best: multiply-adds and reading, by threads."""
+    from jobs.peaks import measure, print_peaks, to_json
+
+    measured = [*measure()]
+    if as_json:
+        print(json.dumps(to_json(measured), indent=1))
+    else:
+        print_peaks(measured, Console())
