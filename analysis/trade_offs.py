@@ -32,7 +32,7 @@ Point = tuple[int, ...]
 def pareto(
     results: xr.Dataset,
     objectives: Sequence[str] = (),
-    within: Sequence[str] = ("run", "model", "cpu_type"),
+    within: Sequence[str] = ("run", "model", "cpu_type", "scenario"),
     draws: int = DRAWS,
     seed: int = 0,
 ) -> xr.Dataset:

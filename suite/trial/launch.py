@@ -223,7 +223,9 @@ def judge(request: TrialRequest, answer: TrialAnswer, row: TrialRow) -> TrialFla
         flags |= TrialFlag.AFFINITY_MISMATCH
     # Busy for less than half of what the further threads could add: they were not used, or kept
     # from running. Threads that wait for work spin, so those of a model that uses them are busy.
-    if row.effective_parallelism < 1 + (request.threads - 1) / 2 and request.threads > 1:
+    # Instances that share CPUs keep each other from them, as was asked for.
+    least = 1 + (request.threads - 1) / 2
+    if row.effective_parallelism < least and request.threads > 1 and not request.shared:
         flags |= TrialFlag.THREADS_NOT_USED
     if sample_ns < COARSE_RATIO * step_ns:
         flags |= TrialFlag.CLOCK_COARSE

@@ -5,6 +5,11 @@ from pathlib import Path
 import pytest
 
 from suite.results.rows import TrialFlag
+from suite.scenarios import parse
+from suite.topology import granted_cpus
+from suite.trial.launch import TrialName
+from suite.trial.loads import Load, run_load_trial
+from suite.trial.protocol import TrialRequest
 from tests.liars.lies import COARSE_CLOCK, NO_DELEGATE, TRUTH, measured, takes, with_nan
 
 STEADY = takes("5_000_000")
@@ -38,3 +43,13 @@ def test_how_much_is_delegated(tiny_tflite: Path) -> None:
     trial, plain = measured(tiny_tflite), measured(tiny_tflite, NO_DELEGATE)
     assert 0 < trial.operators_delegated <= trial.operators_run
     assert (plain.operators_run, plain.operators_delegated) == (trial.operators_run, 0)
+
+
+@pytest.mark.parametrize(("rate", "expected"), [("200/s", False), ("900000/s", True)])
+def test_queries_that_come_faster_than_they_are_served(
+    tiny_tflite: Path, rate: str, expected: bool
+) -> None:
+    load = Load(parse(f"server@{rate}"), (granted_cpus()[:1],), 1, shared=False)
+    name = TrialName("run", "cell", "node", 0, 0)
+    trial, _ = run_load_trial(name, TrialRequest(str(tiny_tflite), 1, (), 0), load, 60)
+    assert (TrialFlag.OVERLOADED in TrialFlag(trial.validity)) is expected
