@@ -54,6 +54,7 @@ TRIAL_VARIABLES = {
 
 THROUGHPUT = ("throughput_per_s", "throughput_low_per_s", "throughput_high_per_s")
 
+TOLD = ("output_digest", "computes_in")
 DELEGATION = ("operators_run", "operators_delegated")
 
 ARTIFACT_VARIABLES = {
@@ -115,8 +116,8 @@ def open_results(path: Path | str | Sequence[Path | str]) -> xr.Dataset:
         invocations came; that which was found, of `server@20ms`),
         `peak_rss_bytes` (the largest of any trial, its instances together), `operators_run` and
         `operators_delegated` (to XNNPACK; the least of any trial), `output_digest` (of the outputs
-        for the seeded inputs; empty where trials differ), and the artifact's size, error and
-        accuracy. Of all
+        for the seeded inputs) and `computes_in` (the precision that the runtime tells), both empty
+        where trials differ, and the artifact's size, error and accuracy. Of all
         invocations: `min_ns`, `spread` (interquartile range over median), and `p90_ns` and
         `p99_ns`, NaN with the reason in `p90_lack`, `p99_lack` where the evidence that
         `analysis.tails` asks for is lacking.
@@ -284,7 +285,7 @@ def _empty(
         "verdict": text(),
         "error": text(),
         "cell_id": text(),
-        "output_digest": text(),
+        **{name: text() for name in TOLD},
         "peak_rss_bytes": numbers("byte"),
         "energy_covers": text(),
         **{name: numbers(units) for name, units in ENERGY_VARIABLES.items()},
@@ -312,7 +313,6 @@ def _fill_cell(
     judgement: Judgement,
     hosts: Mapping[str, str],
 ) -> None:
-    digests = {trial.output_digest for trial in judgement.counted}
     batch = _batch(cell)
     estimate = median([trial.figure_ns for trial in judgement.counted] or [np.nan])
     per_s = [throughput_per_s(trial, batch) for trial in judgement.counted]
@@ -332,7 +332,7 @@ def _fill_cell(
         "verdict": " ".join(judgement.reasons),
         "error": judgement.error,
         "cell_id": cell.cell_id,
-        "output_digest": digests.pop() if len(digests) == 1 else "",
+        **{name: _one([getattr(t, name) for t in judgement.counted]) for name in TOLD},
         "peak_rss_bytes": max((t.peak_rss_bytes for t in judgement.counted), default=np.nan),
         **{
             name: min((getattr(t, name) for t in judgement.counted), default=np.nan)
@@ -380,6 +380,11 @@ def _throughput(
         inverse = (figure.estimate, figure.high, figure.low)
         ends = tuple(1e9 * batch / end for end in inverse)
     return dict(zip(THROUGHPUT, map(float, ends), strict=True))
+
+
+def _one(said: Sequence[str]) -> str:
+    """Return what all say; nothing where they differ."""
+    return said[0] if len({*said}) == 1 else ""
 
 
 def _over_hosts(cell: CellRow, trials: Sequence[TrialRow], hosts: Mapping[str, str]) -> Intervals:

@@ -26,6 +26,7 @@ from suite.verdict import REASONS
 RATIOS: dict[str, dict[str, Any]] = {
     "speedup_threads": {"threads": 1},
     "speedup_float32": {"quantization": "float32"},
+    "speedup_litert": {"runtime": "litert"},
 }
 """Speed-ups in the table, and the cell that each is over."""
 
@@ -47,27 +48,22 @@ Record = dict[str, Any]
 def to_json(results: xr.Dataset) -> list[Record]:
     """Return an object for each cell of the sweep, for programs.
 
-    Keys: the axes; `cell_id`; `median_ns`, `ci_low_ns`, `ci_high_ns`; `trials`;
-    `artifact_bytes`, `peak_rss_bytes`; `status` ("ok", "failed", "missing"); `verdict` (a list of
-    reasons, empty where valid); `error` (text or null); `throughput_per_s` with
-    `throughput_low_per_s` and `throughput_high_per_s`; `figure` (what counts: "latency", or
-    "throughput", of which `median_ns` is then the inverse); `offered_per_s`; `speedup_threads` and
-    `speedup_float32` with `_low` and `_high`; `min_ns`, `spread`, `p90_ns`, `p99_ns` and what these
+    Keys: the axes; `cell_id`; `median_ns`, `ci_low_ns`, `ci_high_ns`; `trials`; `artifact_bytes`,
+    `peak_rss_bytes`; `status` ("ok", "failed", "missing"); `verdict` (a list of reasons, empty
+    where valid); `error` (text or null); `throughput_per_s` with `throughput_low_per_s` and
+    `throughput_high_per_s`; `figure` (what counts: "latency", or "throughput", of which `median_ns`
+    is then the inverse); `offered_per_s`; `speedup_threads`, `speedup_float32` and, over runtimes,
+    `speedup_litert`, with `_low` and `_high`; `min_ns`, `spread`, `p90_ns`, `p99_ns` and what these
     two lack, as `p90_lack`; `artifact_compressed_bytes` and `encoded_bytes`; the error against the
     float reference; the accuracy on labelled examples, `labelled_top1`, beside the reference's; and
     what was resident in memory. What is not known is null. Energy and what it covers, frequency and
     temperature are there only where any cell has them.
     """
+    results = _with_ratios(results)
     axes = _axes(results)
     plain = results[[name for name in results.data_vars if results[name].dims == axes]]
     unknown = [name for name in ONLY_IF_ANY if name in plain and plain[name].isnull().all()]
     plain = plain.drop_vars([*unknown, *(["energy_covers"] if "energy_j" in unknown else [])])
-    for name, baseline in RATIOS.items():
-        if baseline.keys() <= set(axes):
-            ratio = speedup(results, **baseline)
-            plain = plain.assign(
-                {name + end: ratio["ratio" + end] for end in ("", "_low", "_high")}
-            )
     arrays = {str(name): variable.values for name, variable in plain.data_vars.items()}
     points = [results[axis].values.tolist() for axis in axes]
     return [
@@ -77,6 +73,16 @@ def to_json(results: xr.Dataset) -> list[Record]:
         )
         for place in np.argwhere(arrays["status"] != "")
     ]
+
+
+def _with_ratios(results: xr.Dataset) -> xr.Dataset:
+    """Add the speed-ups; those that are there already are over cells that may have been left."""
+    for name, baseline in RATIOS.items():
+        if name not in results and baseline.keys() <= set(_axes(results)):
+            ratio = speedup(results, **baseline)
+            ends = {name + end: ratio["ratio" + end] for end in ("", "_low", "_high")}
+            results = results.assign(ends)
+    return results
 
 
 def _record(point: Record, values: Record) -> Record:
@@ -141,11 +147,12 @@ def _flat(results: xr.Dataset) -> Iterator[Record]:
 
 
 OVER_1_THREAD = "× over 1\nthread"
+OVER_LITERT = "× over\nlitert"
 ENERGY = "mJ\neach"
 TOP1 = "top-1\n%"
 P99 = "p99"
 HEADINGS = (
-    *("latency", "± %", P99, "per s", OVER_1_THREAD, "× over\nfloat32"),
+    *("latency", "± %", P99, "per s", OVER_1_THREAD, "× over\nfloat32", OVER_LITERT),
     *("disk\nMiB", "peak\nMiB", ENERGY, TOP1),
 )
 EXPLANATION = (
@@ -164,7 +171,7 @@ def to_rich_table(results: xr.Dataset) -> RenderableType:
     A letter stands for a reason not to trust a cell; below, each is explained, and what failed
     says why.
     """
-    sections = [(title, to_json(plane)) for title, plane in planes(results)]
+    sections = [(title, to_json(plane)) for title, plane in planes(_with_ratios(results))]
     records = [record for _, section in sections for record in section]
     shown = headings(records)
     covers = " or ".join(sorted({r["energy_covers"] for r in records if r.get("energy_j")}))
@@ -249,6 +256,8 @@ def headings(records: list[Record]) -> list[str]:
         silent.add(P99)
     if all(record["threads"] == 1 for record in records):
         silent.add(OVER_1_THREAD)
+    if not any(record.get("speedup_litert") for record in records):
+        silent.add(OVER_LITERT)
     return [heading for heading in HEADINGS if heading not in silent]
 
 
@@ -262,6 +271,7 @@ def numbers(record: Record, shown: list[str]) -> list[str]:
         digits(record["throughput_per_s"]),
         digits(record.get("speedup_threads")),
         digits(record.get("speedup_float32")),
+        digits(record.get("speedup_litert")),
         mebibytes(record["artifact_bytes"]),
         mebibytes(record["peak_rss_bytes"]),
         millijoules(record),

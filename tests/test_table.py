@@ -28,7 +28,7 @@ MORE = [
     *("figure", "offered_per_s", "artifact_compressed_bytes"),
     *("steady_rss_bytes", "load_rss_bytes", "weights_rss_bytes", "arena_bytes"),
     *("throughput_per_s", "throughput_low_per_s", "throughput_high_per_s"),
-    *("operators_run", "operators_delegated", "output_digest"),
+    *("operators_run", "operators_delegated", "output_digest", "computes_in"),
     *("error_rel_l2", "error_max_abs", "error_cosine", "top1_agreement"),
     *("labelled_top1", "reference_top1", "labelled_examples", "encoded_bytes"),
     *("multiply_adds", "weight_bytes", "activation_bytes"),
