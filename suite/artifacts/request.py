@@ -180,7 +180,9 @@ class ArtifactRequest:
         if self.runtime in (ONNXRUNTIME, OPENVINO):
             quantization = "float32" if self.runtime == ONNXRUNTIME else self.quantization
             return replace(self, quantization=quantization, runtime=LITERT)
-        if self.as_it_is or not (self.source.kind == "tflite" or self.quantization in REQUANTIZED):
+        if self.as_it_is or self.runtime == TENSORFLOW:
+            return None
+        if self.source.kind != "tflite" and self.quantization not in REQUANTIZED:
             return None
         return replace(self, quantization=self.source.own_quantization)
 
