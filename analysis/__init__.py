@@ -22,12 +22,19 @@ if TYPE_CHECKING:
     from analysis.dataset import open_results
     from analysis.figures import write_figures
     from analysis.gains import quantization_gain
+    from analysis.histories import history, open_history, steps
+    from analysis.history_table import (
+        history_summary,
+        history_to_json,
+        history_to_rich_table,
+    )
+    from analysis.node_states import states
     from analysis.nodes import node_variability
     from analysis.operator_table import operators_to_rich_table
     from analysis.others import beside, beside_to_rich_table, read_others
     from analysis.profiles import operators
     from analysis.raw import quantiles, samples
-    from analysis.report import write_report
+    from analysis.report import write_comparison, write_history, write_report
     from analysis.scalability import scaling
     from analysis.slices import open_slice
     from analysis.speedups import speedup
@@ -47,9 +54,14 @@ __all__ = [
     "comparison_to_rich_table",
     "components",
     "cost",
+    "history",
+    "history_summary",
+    "history_to_json",
+    "history_to_rich_table",
     "instance_scaling",
     "instances",
     "node_variability",
+    "open_history",
     "open_results",
     "open_slice",
     "operators",
@@ -62,6 +74,8 @@ __all__ = [
     "samples",
     "scaling",
     "speedup",
+    "states",
+    "steps",
     "summary",
     "tail",
     "to_csv",
@@ -70,7 +84,9 @@ __all__ = [
     "to_markdown",
     "to_parquet",
     "to_rich_table",
+    "write_comparison",
     "write_figures",
+    "write_history",
     "write_report",
 ]
 
@@ -87,9 +103,14 @@ __getattr__ = lazy(
         "comparison_to_rich_table": "comparison_table",
         "components": "variance",
         "cost": "costs",
+        "history": "histories",
+        "history_summary": "history_table",
+        "history_to_json": "history_table",
+        "history_to_rich_table": "history_table",
         "instance_scaling": "concurrency",
         "instances": "concurrency",
         "node_variability": "nodes",
+        "open_history": "histories",
         "open_results": "dataset",
         "open_slice": "slices",
         "operators": "profiles",
@@ -102,6 +123,8 @@ __getattr__ = lazy(
         "samples": "raw",
         "scaling": "scalability",
         "speedup": "speedups",
+        "states": "node_states",
+        "steps": "histories",
         "summary": "comparison_table",
         "tail": "tails",
         "to_csv": "table",
@@ -110,7 +133,9 @@ __getattr__ = lazy(
         "to_markdown": "table",
         "to_parquet": "table",
         "to_rich_table": "table",
+        "write_comparison": "report",
         "write_figures": "figures",
+        "write_history": "report",
         "write_report": "report",
     },
 )

@@ -54,36 +54,36 @@ def comparison_to_rich_table(comparison: xr.Dataset) -> RenderableType:
 
     A letter stands for a reason not to trust a cell, on either side.
     """
-    axes = _axes(comparison)
+    axes = telling_axes(comparison)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     for heading in (*axes, *HEADINGS):
         left = heading in ("interval", "outcome") or heading in axes
         table.add_column(heading, justify="left" if left else "right", overflow="fold")
-    records, threshold = _both(comparison), comparison.attrs["threshold"]
+    records, threshold = of_both(comparison), comparison.attrs["threshold"]
     letters = _letters(records)
     for record in records:
         row = [str(record[axis]) for axis in axes]
-        marks = "".join(letters[reason] for reason in _reasons(record))
+        marks = "".join(letters[reason] for reason in reasons_of(record))
         cells = [*row, *_row(record, threshold, f" {marks}")]
         table.add_row(*map(Text, cells), style=STYLES.get(record["outcome"], ""))
-    notes = [
+    lines = [
         *(f"{letter}  {REASONS[name]}" for name, letter in letters.items()),
-        *_notes(comparison),
+        *notes(comparison),
     ]
-    below = (Text(note, style="yellow") for note in notes)
+    below = (Text(note, style="yellow") for note in lines)
     return Group(table, Text(), *below, Text(summary(comparison), style="bold"))
 
 
 def comparison_to_markdown(comparison: xr.Dataset) -> str:
     """Return the same as a table in Markdown with a paragraph below it."""
-    axes, threshold = _axes(comparison), comparison.attrs["threshold"]
+    axes, threshold = telling_axes(comparison), comparison.attrs["threshold"]
     rows = [[*axes, *HEADINGS, "verdict"], ["---"] * len(axes) + ["---:"] * 3 + ["---"] * 3]
-    for record in _both(comparison):
-        verdict = ", ".join(_reasons(record)).replace("_", " ") or "valid"
+    for record in of_both(comparison):
+        verdict = ", ".join(reasons_of(record)).replace("_", " ") or "valid"
         rows.append([*(str(record[axis]) for axis in axes), *_row(record, threshold), verdict])
     lines = "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    notes = "".join(f"- {note}\n" for note in _notes(comparison))
-    return "\n".join(filter(None, [lines, notes, summary(comparison) + "\n"]))
+    below = "".join(f"- {note}\n" for note in notes(comparison))
+    return "\n".join(filter(None, [lines, below, summary(comparison) + "\n"]))
 
 
 def summary(comparison: xr.Dataset) -> str:
@@ -94,7 +94,7 @@ def summary(comparison: xr.Dataset) -> str:
     >>> summary(compare(before, after))  # doctest: +SKIP
     'B is slower in 2 of 10 cells (by 3.1 % to 5.2 %), faster in none, the same in 8.'
     """
-    records = _both(comparison)
+    records = of_both(comparison)
     by_outcome = {o: [r["ratio"] for r in records if r["outcome"] == o] for o in OUTCOMES}
     slower, faster, same, undecided = by_outcome.values()
     cells = f"{len(records)} cell{'s' * (len(records) != 1)}"
@@ -114,37 +114,44 @@ def _by(ratios: list[float]) -> str:
     return f" (by {' to '.join(bounds)})"
 
 
-def _both(comparison: xr.Dataset) -> list[Record]:
+def of_both(comparison: xr.Dataset) -> list[Record]:
+    """Return the cells that both sides have measured."""
     return [r for r in comparison_to_json(comparison) if r["outcome"] in OUTCOMES]
 
 
-def _axes(comparison: xr.Dataset) -> list[str]:
+def telling_axes(comparison: xr.Dataset) -> list[str]:
+    """Return the axes that tell the cells apart."""
     return [str(a) for a in comparison["outcome"].dims if comparison.sizes[a] > 1]
 
 
-def _reasons(record: Record) -> list[str]:
+def reasons_of(record: Record) -> list[str]:
     """Return the reasons not to trust either side."""
     found = {*record["a_verdict"], *record["b_verdict"]}
     return [reason for reason in REASONS if reason in found]
 
 
 def _letters(records: list[Record]) -> dict[str, str]:
-    found = {reason for record in records for reason in _reasons(record)}
+    found = {reason for record in records for reason in reasons_of(record)}
     return dict(zip((name for name in REASONS if name in found), ascii_lowercase, strict=False))
 
 
 def _row(record: Record, threshold: float, marks: str = "") -> list[str]:
-    low, high = record["ratio_low"], record["ratio_high"]
     return [
         latency(record["a_ns"]),
         latency(record["b_ns"]),
         f"{record['ratio']:.3f}",
-        "-" if low is None else f"{low:.3f} to {high:.3f}",
-        f"{_outcome(record, threshold)}{marks}",
+        interval_in_words(record),
+        f"{outcome_in_words(record, threshold)}{marks}",
     ]
 
 
-def _outcome(record: Record, threshold: float) -> str:
+def interval_in_words(record: Record) -> str:
+    """Write the interval of a ratio."""
+    low, high = record["ratio_low"], record["ratio_high"]
+    return "-" if low is None else f"{low:.3f} to {high:.3f}"
+
+
+def outcome_in_words(record: Record, threshold: float) -> str:
     """Write the outcome: within what it is the same, if more than matters; what would decide it."""
     if record["outcome"] == "same":
         within = max(record["ratio_high"], 1 / record["ratio_low"]) <= 1 + threshold
@@ -157,18 +164,19 @@ def _outcome(record: Record, threshold: float) -> str:
     return f"undecided, +{'many' if more is None else more} {unit}{'s' * (more != 1)}"
 
 
-def _notes(comparison: xr.Dataset) -> Iterator[str]:
+def notes(comparison: xr.Dataset) -> Iterator[str]:
     """Yield what stands below the table: what would decide, cells of one side, what is claimed."""
     records = comparison_to_json(comparison)
     if any(record["outcome"] == "undecided" and not record["reason"] for record in records):
         yield "undecided, +n: about n more would decide it, if what was seen so far goes on"
     for side in "AB":
         of_side = [record for record in records if record["outcome"] == f"only_{side.lower()}"]
-        if only := [_point(record, _axes(comparison)) for record in of_side]:
+        if only := [point_of(record, telling_axes(comparison)) for record in of_side]:
             yield f"only {side} has a latency: {'; '.join(only)}"
     if any(record["reason"] == "single_node" for record in records):
         yield "single node: one node tells nothing about others of its CPU type; measure on more"
 
 
-def _point(record: Record, axes: list[str]) -> str:
+def point_of(record: Record, axes: list[str]) -> str:
+    """Write where a cell is."""
     return " ".join(f"{axis}={record[axis]}" for axis in axes) or "the cell"

@@ -157,20 +157,20 @@ def open_results(path: Path | str | Sequence[Path | str]) -> xr.Dataset:
     files = [results_file(each) for each in path]
     if not files:
         raise UserError("There is no run to open: the list is empty.")
-    return combine(dict(zip(_numbered(map(_run_name, files)), map(_open, files), strict=True)))
+    return combine(dict(zip(numbered(map(run_name, files)), map(_open, files), strict=True)))
 
 
-def _run_name(file: Path) -> str:
+def run_name(file: Path) -> str:
     return file.absolute().parent.name if file.name == RESULTS_FILE else file.stem
 
 
-def _numbered(names: Iterable[str]) -> list[str]:
+def numbered(names: Iterable[str]) -> list[str]:
     """Return names that differ: where one comes again, with its number behind it."""
-    numbered: list[str] = []
+    found: list[str] = []
     for name in names:
         numbers = (f"{name}#{count}" for count in itertools.count(2))
-        numbered.append(next(n for n in itertools.chain([name], numbers) if n not in numbered))
-    return numbered
+        found.append(next(n for n in itertools.chain([name], numbers) if n not in found))
+    return found
 
 
 def _open(file: Path) -> xr.Dataset:
@@ -252,7 +252,7 @@ def host_of(node: str) -> str:
 
 def node_names(results: Results) -> dict[str, str]:
     """Return a name for each node: its host name, with a number where two nodes share one."""
-    names = _numbered(node.host for node in results.nodes)
+    names = numbered(node.host for node in results.nodes)
     return {node.node_id: name for node, name in zip(results.nodes, names, strict=True)}
 
 

@@ -12,18 +12,20 @@ from suite.errors import UserError, nearest
 FORM = "RUN or RUN:AXIS=VALUE[,AXIS=VALUE...]"
 
 
-def open_slice(text: str) -> xr.Dataset:
+def open_slice(text: str, *, keep: bool = False) -> xr.Dataset:
     """Open a run, or the part of it where some axes have the given values.
 
     Parameters
     ----------
     text
         A run's folder or file of results; after a colon, axes and their values.
+    keep
+        Whether the axes that are fixed stay, of length one.
 
     Returns
     -------
     xarray.Dataset
-        As `analysis.open_results` returns it, without the axes that are fixed.
+        As `analysis.open_results` returns it, without the axes that are fixed unless they stay.
 
     Raises
     ------
@@ -31,13 +33,15 @@ def open_slice(text: str) -> xr.Dataset:
         If there are no results, no such axis or value, or nothing was measured there.
     """
     path, fixed = parse(text)
-    results = at(open_results(path), fixed, text)
+    results = at(open_results(path), fixed, text, keep=keep)
     if not (results["status"] == "ok").any():
         raise UserError(f"{text!r}: nothing was measured there.")
     return results
 
 
-def at(results: xr.Dataset, fixed: Mapping[str, str], text: str) -> xr.Dataset:
+def at(
+    results: xr.Dataset, fixed: Mapping[str, str], text: str, *, keep: bool = False
+) -> xr.Dataset:
     """Return the part of a run where some axes have the given values, named in `text`.
 
     Raises
@@ -46,7 +50,8 @@ def at(results: xr.Dataset, fixed: Mapping[str, str], text: str) -> xr.Dataset:
         If there is no such axis or value.
     """
     axes = {str(axis): results[axis].values.tolist() for axis in results["status"].dims}
-    return results.sel(known_values(text, fixed, axes))
+    values = known_values(text, fixed, axes)
+    return results.sel({axis: [value] if keep else value for axis, value in values.items()})
 
 
 def known_values(

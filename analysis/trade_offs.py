@@ -225,10 +225,12 @@ def _front(costs: Floats) -> npt.NDArray[np.bool_]:
     costs
         Shape (draws, cells, objectives); less is better.
     """
+    objectives = np.ascontiguousarray(np.moveaxis(costs, 2, 0))
     beaten = np.zeros(costs.shape[:2], dtype=bool)
     for other in range(costs.shape[1]):
-        rival = costs[:, other : other + 1]
-        beaten |= (rival <= costs).all(axis=2) & (rival < costs).any(axis=2)
+        rivals = objectives[:, :, other : other + 1]
+        # Over the first axis: over the last, of two or three, numpy takes far longer.
+        beaten |= (rivals <= objectives).all(axis=0) & (rivals < objectives).any(axis=0)
     return ~beaten
 
 

@@ -1,34 +1,25 @@
-"""The report: what it says, that names are text in it, and how it behaves in a browser."""
+"""The report: what it says; tests/test_pages.py has how it behaves in a browser."""
 
-import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
-from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
-from selenium.webdriver import Chrome
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.select import Select
-from selenium.webdriver.support.wait import WebDriverWait
 
-from analysis import write_report
-from analysis.report import page
+import analysis
+from analysis.report import reduction, tables
 from analysis.report.answers import answers, trust
 from analysis.report.charts import charts
+from analysis.report.facts import reasons
+from analysis.report.run import run_page as page
+from analysis.report.tables import cells_table
 from suite.results.rows import Results
-from suite.results.write import write_results
-from tests.browser import DESKTOP, MISSING, PHONE, chromium
 from tests.conftest import Litesweep, Opened
-from tests.rows import a_cell, a_cluster, a_run
+from tests.rows import a_cell, a_cluster, a_run, a_state
 
 STEADY = [100, 101, 99, 100, 102, 98]
-EVIL = "<script>evil()</script><img src=x onerror=evil()>&amp;"
-LIMIT_BYTES = 8 * 10**6
+LIMIT_BYTES = 5 * 10**6
 
 
 def a_sweep(models: tuple[str, ...] = ("resnet50",), host: str = "host") -> Results:
@@ -82,9 +73,37 @@ def test_each_chart_needs_its_data(opened: Opened) -> None:
     assert names(a_run(({}, []))) == []
 
 
+def test_samples_and_states_are_drawn_where_they_are_given(opened: Opened, tmp_path: Path) -> None:
+    states = tuple(a_state(f"s{n}", state_unix_ns=n, state_probe_ns=10.0 + n) for n in range(3))
+    results = opened(replace(a_run(({}, STEADY), ({"threads": 2}, STEADY)), states=states))
+    extra = analysis.quantiles(tmp_path), analysis.states(tmp_path)
+    drawn = {chart.name: chart for chart in charts(results, *extra)}
+    assert list(drawn) == ["cells", "scaling", "distribution", "drift", "states"]
+    ecdf = drawn["distribution"].figure.data[0]
+    assert min(ecdf.y) == pytest.approx(1) and max(ecdf.y) == pytest.approx(99)
+    assert list(ecdf.x) == sorted(ecdf.x)
+    probe = drawn["states"].columns["probe"][0]
+    assert probe == pytest.approx([10 / 11, 1, 12 / 11], rel=1e-4)
+
+
+def test_a_percentile_that_is_not_known_says_what_it_lacks(opened: Opened) -> None:
+    table = cells_table(opened(a_run(({}, STEADY))))
+    (row,) = table.rows
+    told = dict(zip((column.heading for column in table.columns), row, strict=True))
+    assert re.fullmatch(r"needs \d+ invocations, has 6", told["p90 ms"])
+    assert told["latency ms"] == "0.000100"
+
+
+def test_a_verdict_names_its_cells(opened: Opened) -> None:
+    (reason, *_) = reasons(opened(a_sweep()))
+    assert (reason.count, reason.words.split(":")[0]) == (3, "no steady state")
+    assert reason.cells[0] == "resnet50, int8, threads 1"
+
+
 def test_many_trials_are_thinned_out_and_it_says_so(opened: Opened) -> None:
-    drift = charts(opened(a_run(({}, [100 + n % 7 for n in range(9000)]))))[1]
-    assert drift.caption.endswith("Shown are 3000 of 9000 trials.")
+    drift = charts(opened(a_run(({}, [100 + n % 7 for n in range(4001)]))))[1]
+    assert drift.caption.endswith("Shown are 2001 of 4001 trials, evenly.")
+    assert len(drift.figure.data[0].x) == 2001
 
 
 @pytest.mark.parametrize(
@@ -109,45 +128,6 @@ def test_the_same_results_give_the_same_page(opened: Opened) -> None:
     assert page(results) == page(results)
 
 
-# What comes from files is text
-
-
-class Elements(HTMLParser):
-    """The elements of a page, and whether one is of evil."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert not any(name.startswith("on") for name, _ in attrs)
-        self.tags.append(tag)
-
-
-def an_evil_run() -> Results:
-    """Return a run whose every name and text is markup."""
-    run = a_sweep((EVIL, "b"), host=EVIL)
-    failed = a_cell("failed", quantization=EVIL, artifact_key="", build_error=EVIL)
-    provenance = {
-        "name": EVIL,
-        "run_id": EVIL,
-        "sweep": f"# {EVIL}",
-        "created": EVIL,
-        "packages": EVIL,
-    }
-    return replace(run, cells=(*run.cells, failed), provenance=provenance)
-
-
-def test_names_are_never_markup(opened: Opened) -> None:
-    evil, tame = Elements(), Elements()
-    text = page(opened(an_evil_run()))
-    evil.feed(text)
-    tame.feed(page(opened(a_sweep(("a", "b")))))
-    assert set(evil.tags) == set(tame.tags) | {"li", "code"}
-    assert "<script>evil" not in text and "<img" not in evil.tags
-    assert "img" not in evil.tags and evil.tags.count("script") == tame.tags.count("script")
-
-
 # The command line
 
 
@@ -168,173 +148,77 @@ def test_what_is_no_run_has_no_report(litesweep: Litesweep, tmp_path: Path) -> N
     assert "results.h5" in done.stderr and "Traceback" not in done.stderr
 
 
-# In a browser
-
-in_a_browser = pytest.mark.skipif(bool(MISSING), reason=MISSING)
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report on the evil run."""
-    from analysis import open_results
-
-    folder = tmp_path_factory.mktemp("report")
-    write_results(folder / "results.h5", an_evil_run())
-    return write_report(open_results(folder), folder / "report.html")
+def test_the_command_takes_a_part_of_a_run(
+    opened: Opened, litesweep: Litesweep, tmp_path: Path
+) -> None:
+    opened(a_sweep(("a", "b")))
+    refused = litesweep("report", f"{tmp_path}:model=a")
+    assert refused.returncode == 2 and "--out FILE" in refused.stderr
+    assert litesweep("report", f"{tmp_path}:model=a", "--out", "a.html").returncode == 0
+    text = (tmp_path / "a.html").read_text()
+    assert "<h3>a</h3>" in text and "<h3>b</h3>" not in text
+    assert "All 3 cells" in text or "3 of 6 cells are valid" in text
 
 
-@pytest.fixture(scope="module")
-def browser(file: Path) -> Iterator[Chrome]:
-    """A browser that has the report open."""
-    with chromium() as browser:
-        open_in(browser, file)
-        yield browser
+# What is left out of a large run
 
 
-def open_in(browser: Chrome, file: Path) -> None:
-    browser.get(file.as_uri())
-    WebDriverWait(browser, 60).until(
-        lambda b: (
-            b.find_elements(By.CSS_SELECTOR, ".dtcc-search input")
-            and len(b.find_elements(By.CSS_SELECTOR, ".js-plotly-plot .main-svg")) > 3
-        )
+def test_what_is_left_out_is_said(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = opened(a_sweep(("a", "b", "c")))
+    monkeypatch.setattr(reduction, "MOST_PLANES", 2)
+    monkeypatch.setattr(reduction, "MOST_ROWS", 6)
+    monkeypatch.setattr(reduction, "MOST_POINTS", 5)
+    text = page(results)
+    assert text.count("Shown are the first 2 of 3 models") == 3  # answers and two charts
+    assert [answer.title for answer in answers(results)] == ["a", "b"]
+    table = cells_table(results)
+    assert table.note.startswith("Shown are 6 of 18 cells: those that are fastest for each model")
+    assert [row[0] for row in table.rows] == ["a", "a", "b", "b", "c", "c"]
+    assert {row[1] for row in table.rows} == {"int8"}
+    assert {row[2] for row in table.rows} == {"2", "4"}
+    (cells, *_) = charts(results)
+    assert "Shown are 4 of 12 cells" in cells.caption
+
+
+def test_rows_beyond_the_first_are_packed(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = opened(a_sweep(("a", "b")))
+    whole = cells_table(results)
+    assert (len(whole.ready), len(whole.packed)) == (12, 0)
+    monkeypatch.setattr(tables, "ROWS_AS_HTML", 5)
+    assert (len(whole.ready), len(whole.packed)) == (5, 7)
+    assert "Without scripts only the first 5 rows are here." in page(results)
+
+
+# Two runs
+
+
+def test_the_page_of_a_comparison_says_what_is_called_and_why_not(
+    opened: Opened, litesweep: Litesweep, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0)
+    recipes = ("float32", "float16", "dynamic", "int8")
+    for name, factor in (("a", 1), ("b", 1.05)):
+        cells = [
+            ({"quantization": recipe}, (factor * 1e6 * noise.lognormal(0, 0.001, 8)).astype(int))
+            for recipe in recipes
+        ]
+        cells.append(({"threads": 2}, (1e6 * noise.lognormal(0, 0.05, 8)).astype(int)))
+        cells += [({"threads": 4}, [10**6] * 8)] * (name == "a")
+        provenance = {"run_id": name, "sweep": "", "platform": f"kernel {name}", "name": "same"}
+        opened(a_run(*cells, provenance=provenance))
+        (tmp_path / "results.h5").rename(tmp_path / f"{name}.h5")
+    done = litesweep("compare", "a.h5", "b.h5", "--html", "c.html")
+    assert done.returncode == 1, done.stdout  # B is slower, page or not
+    assert done.stdout.startswith("c.html\nB is slower in 4 of 5 cells")
+    text = (tmp_path / "c.html").read_text()
+    assert "<h1>b.h5 against a.h5</h1>" in text
+    assert "B is slower in 4 of 5 cells" in text
+    assert "quantization=int8 threads=1: slower, 1.05" in text
+    assert "The noise floor: with so many trials a cell seems to differ from itself" in text
+    assert "The replicates are trials of two runs on one node: 8 for each of 5 cells." in text
+    assert re.search(
+        r"<h3>undecided, \+\S+ trials</h3>\s*<ul><li>quantization=float32 threads=2</li>", text
     )
-
-
-def run(browser: Chrome, script: str) -> Any:
-    return browser.execute_script(script)  # type: ignore[no-untyped-call]
-
-
-def column(browser: Chrome, number: int) -> list[str]:
-    cells = browser.find_elements(By.CSS_SELECTOR, f"#cells-table tbody td:nth-child({number})")
-    return [cell.text for cell in cells]
-
-
-def heading(browser: Chrome, text: str) -> int:
-    headings = browser.find_elements(By.CSS_SELECTOR, "#cells-table thead tr:first-child th")
-    return [heading.text for heading in headings].index(text) + 1
-
-
-def choose(browser: Chrome, chart: str, label: str, option: str) -> None:
-    for control in browser.find_elements(By.CSS_SELECTOR, f'[data-chart="{chart}"]'):
-        name = control.find_element(By.XPATH, "..").text.splitlines()[0].strip()
-        if name == label:
-            Select(control).select_by_visible_text(option)
-
-
-@in_a_browser
-def test_the_console_is_silent_and_nothing_is_fetched(browser: Chrome) -> None:
-    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
-    events = browser.get_log("performance")  # type: ignore[no-untyped-call]
-    sent = [json.loads(event["message"])["message"] for event in events]
-    urls = [
-        s["params"]["request"]["url"] for s in sent if s["method"] == "Network.requestWillBeSent"
-    ]
-    assert urls
-    assert not [url for url in urls if url.startswith(("http", "ws"))]
-
-
-@in_a_browser
-def test_names_are_text_in_the_charts_too(browser: Chrome) -> None:
-    assert not run(browser, "return typeof evil !== 'undefined' || document.querySelector('img')")
-    shown = browser.find_element(By.ID, "answers").text
-    assert EVIL in shown
-    labels = browser.find_elements(By.CSS_SELECTOR, "#nodes .xaxislayer-above text")
-    assert any(label.get_attribute("textContent") == f"{EVIL}0" for label in labels)
-
-
-@in_a_browser
-def test_the_table_is_sorted_by_number_not_by_text(browser: Chrome) -> None:
-    number = heading(browser, "latency ms")
-    of_column = browser.find_element(By.CSS_SELECTOR, f"#cells-table thead th:nth-child({number})")
-    of_column.click()
-    WebDriverWait(browser, 20).until(lambda _: of_column.get_attribute("aria-sort") == "ascending")
-    *measured, last = column(browser, number)
-    assert last == "failed"
-    assert len(measured) == 12
-    assert [float(text) for text in measured] == sorted(map(float, measured))
-
-
-@in_a_browser
-def test_the_table_is_filtered_as_a_whole_and_by_column(browser: Chrome) -> None:
-    search = browser.find_element(By.CSS_SELECTOR, ".dt-search input")
-    search.send_keys("int8")
-    assert set(column(browser, heading(browser, "quantization"))) == {"int8"}
-    search.clear()
-    search.send_keys(" ")
-    number = heading(browser, "threads")
-    by_column = browser.find_elements(By.CSS_SELECTOR, "#cells-table thead .dtcc-search input")
-    by_column[number - 1].send_keys("4")
-    assert column(browser, number) == ["4"] * 4
-    by_column[number - 1].send_keys(Keys.BACKSPACE)
-    assert len(column(browser, number)) == 13
-
-
-@in_a_browser
-def test_axes_and_scales_of_a_chart_are_chosen(browser: Chrome) -> None:
-    def axis() -> Any:
-        x = "document.getElementById('cells')._fullLayout.xaxis"
-        return tuple(run(browser, f"return [{x}.type, {x}.title.text]"))
-
-    assert axis() == ("log", "file, MiB")
-    before = run(browser, "return document.getElementById('cells').data[0].x")
-    choose(browser, "cells", "x axis", "threads")
-    choose(browser, "cells", "x scale", "linear")
-    assert axis() == ("linear", "threads")
-    assert before != run(browser, "return document.getElementById('cells').data[0].x")
-    assert run(browser, "return document.getElementById('cells').data[0].x") == [1, 2, 4]
-    choose(browser, "cells", "show", "b")
-    shown = run(browser, "return document.getElementById('cells').data.map(t => t.visible)")
-    assert shown.count(True) and shown.count(False)
-    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
-
-
-@in_a_browser
-def test_a_point_tells_of_itself(browser: Chrome) -> None:
-    run(browser, "Plotly.Fx.hover('scaling', [{curveNumber: 1, pointNumber: 2}])")
-    told = browser.find_element(By.CSS_SELECTOR, "#scaling .hovertext").text
-    assert EVIL in told and "4 threads" in told and "times faster" in told
-
-
-@in_a_browser
-def test_all_of_it_is_reached_by_keyboard_and_named(browser: Chrome) -> None:
-    nameless = """
-        return [...document.querySelectorAll('select, #table input, [role=region]')].filter(
-            e => !(e.labels && e.labels.length) && !e.ariaLabel && !e.placeholder && !e.title
-        ).map(e => e.outerHTML.slice(0, 200))"""
-    assert run(browser, nameless) == []
-    scrolling = "return [...document.querySelectorAll('.scroll')].every(e => e.tabIndex === 0)"
-    assert run(browser, scrolling)
-    assert run(browser, "return document.documentElement.lang") == "en"
-    levels = run(
-        browser, "return [...document.querySelectorAll('h1,h2,h3')].map(e => +e.tagName[1])"
-    )
-    assert levels[0] == 1 and all(b - a <= 1 for a, b in pairwise(levels))
-
-
-CONTRAST = """
-const light = c => {
-    const [r, g, b] = c.match(/[\\d.]+/g).map(v => v / 255).map(
-        v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-};
-const paper = light(getComputedStyle(document.body).backgroundColor);
-return [...document.querySelectorAll('p, li, td, figcaption, a, .xtitle, .legendtext')].map(e => {
-    const style = getComputedStyle(e), ink = light(e.closest('svg') ? style.fill : style.color);
-    return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
-})
-"""
-
-
-@in_a_browser
-@pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (DESKTOP, True), (PHONE, True)])
-def test_it_is_legible_on_any_screen(file: Path, size: tuple[int, int], dark: bool) -> None:
-    with chromium(size, dark) as browser:
-        open_in(browser, file)
-        assert run(browser, "return document.documentElement.scrollWidth") <= size[0]
-        paper = run(browser, "return getComputedStyle(document.body).backgroundColor")
-        assert (max(map(int, re.findall(r"\d+", paper))) < 60) == dark
-        ratios = run(browser, CONTRAST)
-        assert len(ratios) > 50
-        assert min(ratios) >= 4.5  # WCAG 2.2, 1.4.3
-        assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+    assert "only A has a latency: quantization=float32 threads=4" in text
+    assert '<th scope="row">platform</th><td>kernel a</td><td>kernel b</td>' in text
+    assert len(text) < LIMIT_BYTES

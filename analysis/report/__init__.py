@@ -1,17 +1,21 @@
-"""The report: one HTML file that needs no network, with answers, charts, table and provenance."""
+"""Pages: one HTML file each that needs no network, with answers, charts, tables, provenance."""
 
-from base64 import b64encode
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import xarray as xr
 
 from analysis.extras import need
 
+PACKAGES = ("report", "jinja2", "plotly", "itables")
+
 
 def write_report(
-    results: xr.Dataset, out: Path | str, operators: pd.DataFrame | None = None
+    results: xr.Dataset,
+    out: Path | str,
+    quantiles: xr.DataArray | None = None,
+    states: pd.DataFrame | None = None,
+    operators: pd.DataFrame | None = None,
 ) -> Path:
     """Write a report on results, one HTML file that holds all that it needs.
 
@@ -21,8 +25,10 @@ def write_report(
         As `analysis.open_results` returns them.
     out
         The file to write.
-    operators
-        As `analysis.operators` returns them, for a section on where the time goes.
+    quantiles, states, operators
+        As `analysis.quantiles`, `analysis.states` and `analysis.operators` return them, for the
+        distribution of samples, the states of nodes, and where the time goes; None leaves these
+        out.
 
     Returns
     -------
@@ -38,60 +44,76 @@ def write_report(
     --------
     >>> write_report(open_results("runs/demo"), "report.html")  # doctest: +SKIP
     """
-    need("report", "jinja2", "plotly", "itables")
+    need(*PACKAGES)
+    from analysis.report.run import run_page
+
+    return _write(out, run_page(results, quantiles, states, operators))
+
+
+def write_comparison(
+    comparison: xr.Dataset,
+    a: xr.Dataset,
+    b: xr.Dataset,
+    out: Path | str,
+    names: tuple[str, str] = ("A", "B"),
+) -> Path:
+    """Write the page of a comparison, one HTML file that holds all that it needs.
+
+    Parameters
+    ----------
+    comparison
+        As `analysis.compare(a, b)` returns it.
+    a, b
+        What was compared, for where it comes from.
+    out
+        The file to write.
+    names
+        What the two are called.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    UserError
+        If a package of the extra `report` is not installed.
+    """
+    need(*PACKAGES)
+    from analysis.report.compared import comparison_page
+
+    return _write(out, comparison_page(comparison, a, b, names))
+
+
+def write_history(judged: xr.Dataset, out: Path | str) -> Path:
+    """Write the page of a history, one HTML file that holds all that it needs.
+
+    Parameters
+    ----------
+    judged
+        As `analysis.history` returns it.
+    out
+        The file to write.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    UserError
+        If a package of the extra `report` is not installed.
+    """
+    need(*PACKAGES)
+    from analysis.report.over_runs import history_page
+
+    return _write(out, history_page(judged))
+
+
+def _write(out: Path | str, page: str) -> Path:
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(results, operators), encoding="utf-8")
+    path.write_text(page, encoding="utf-8")
     return path
-
-
-def page(results: xr.Dataset, operators: pd.DataFrame | None = None) -> str:
-    """Return the report as HTML; every text from the results is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    from analysis.report.answers import answers, trust
-    from analysis.report.charts import charts
-    from analysis.report.facts import citation, facts, nodes, provenance, reasons
-    from analysis.report.grid import columns, rows
-    from analysis.report.profile import profiles
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(
-        **_libraries(),
-        name=results.attrs.get("name", "") or "Results",
-        created=results.attrs.get("created", ""),
-        facts=facts(results),
-        answers=answers(results),
-        trust=trust(results),
-        charts=charts(results),
-        columns=columns(results),
-        rows=list(rows(results)),
-        profiles=[] if operators is None else profiles(operators),
-        unprofiled=[] if operators is None else operators.attrs.get("unprofiled", ()),
-        reasons=reasons(results),
-        nodes=nodes(results),
-        provenance=provenance(results),
-        sweep=results.attrs.get("sweep", ""),
-        citation=citation(results),
-    )
-
-
-def _libraries() -> dict[str, Any]:
-    """Return the page's style, and the libraries that stand in it, as they are to stand there."""
-    import itables.options
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
-
-    bundle = Path(itables.options.dt_bundle)
-    return {
-        "plotly_js": Markup(get_plotlyjs()),
-        "tables_js": b64encode(bundle.read_bytes()).decode(),
-        "tables_css": Markup(bundle.with_suffix(".css").read_text(encoding="utf-8")),
-        "style": Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8")),
-    }

@@ -11,7 +11,7 @@ from analysis.costs import cost
 from analysis.dataset import THROUGHPUT
 from analysis.gains import quantization_gain
 from analysis.nodes import node_variability
-from analysis.planes import planes
+from analysis.report.reduction import first_planes
 from analysis.scalability import scaling
 from analysis.table import counts_throughput, digits, latency, mebibytes, thread_count
 from analysis.trade_offs import best, pareto
@@ -31,7 +31,7 @@ class Answers:
 
 def answers(results: xr.Dataset) -> list[Answers]:
     """Return the headline answers: how fast, how small, what it gains, how it scales."""
-    return [Answers(title, tuple(_sentences(plane))) for title, plane in planes(results)]
+    return [Answers(title, tuple(_sentences(plane))) for title, plane in first_planes(results)]
 
 
 def _sentences(plane: xr.Dataset) -> Iterator[str]:

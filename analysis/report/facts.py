@@ -1,16 +1,21 @@
 """What stands in the report beside the numbers: verdicts, machines, provenance, how to cite."""
 
 import json
-from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from analysis.table import to_json
+from analysis.report.tables import telling
+from analysis.table import Record, to_json
 from suite.verdict import REASONS
 
 LONG = ("sweep", "environment", "packages", "job_slurm", "job_packages")
 """Provenance that is shown on its own, or is many lines."""
+NAMES = ("model", "quantization", "cpu_type")
+"""Axes whose values speak for themselves."""
+MOST_NAMED = 20
+LONGEST_ERROR = 1000
 
 
 def facts(results: xr.Dataset) -> dict[str, str]:
@@ -25,19 +30,52 @@ def facts(results: xr.Dataset) -> dict[str, str]:
     }
 
 
-def reasons(results: xr.Dataset) -> list[tuple[str, int, list[str]]]:
-    """Return what speaks against cells: the reason in words, how many, and errors."""
-    found: Counter[str] = Counter()
-    errors: dict[str, dict[str, None]] = {}
+@dataclass(frozen=True)
+class Reason:
+    """What speaks against cells."""
+
+    words: str
+    count: int
+    cells: list[str]
+    """The first `MOST_NAMED` by name."""
+    errors: list[str]
+
+
+def reasons(results: xr.Dataset) -> list[Reason]:
+    """Return what speaks against cells: the reason in words, how many, which, and errors."""
+    found: dict[str, list[Record]] = {}
     for record in to_json(results):
-        found.update(record["verdict"])
         for reason in record["verdict"]:
-            if record["error"] and reason in ("failed", "failed_trials"):
-                errors.setdefault(reason, {})[record["error"]] = None
+            found.setdefault(reason, []).append(record)
+    axes = telling(results)
     return [
-        (REASONS.get(reason, reason.replace("_", " ")), count, [*errors.get(reason, ())])
-        for reason, count in found.most_common()
+        Reason(
+            REASONS.get(reason, reason.replace("_", " ")),
+            len(records),
+            _first(
+                [
+                    ", ".join(f"{record[a]}" if a in NAMES else f"{a} {record[a]}" for a in axes)
+                    for record in records
+                ]
+            ),
+            _first(
+                [
+                    *dict.fromkeys(
+                        record["error"][:LONGEST_ERROR]
+                        for record in records
+                        if record["error"] and reason in ("failed", "failed_trials")
+                    )
+                ]
+            ),
+        )
+        for reason, records in sorted(found.items(), key=lambda item: -len(item[1]))
     ]
+
+
+def _first(texts: list[str]) -> list[str]:
+    """Return the first few, and how many more there are."""
+    more = len(texts) - MOST_NAMED
+    return texts if more <= 0 else [*texts[:MOST_NAMED], f"and {more} more"]
 
 
 def nodes(results: xr.Dataset) -> list[dict[str, str]]:
@@ -107,5 +145,19 @@ def citation(results: xr.Dataset) -> str:
             f"  note = {{measured {created} with litesweep {version}, "
             f"sweep hash {attrs.get('sweep_hash', 'unknown')}}},",
             "}",
+        ]
+    )
+
+
+def repeat(results: xr.Dataset) -> str:
+    """Return the commands that repeat the run, with packages of the versions that are told."""
+    versions = packages(results)
+    pinned = " ".join(f"{name}=={version}" for name, version in sorted(versions.items()))
+    return "\n".join(
+        [
+            *([f"pip install {pinned}"] if pinned else []),
+            "litesweep run sweep.toml --out runs/again",
+            "litesweep report runs/again",
+            "litesweep compare RUN runs/again",
         ]
     )

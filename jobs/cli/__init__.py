@@ -11,7 +11,7 @@ from jobs.cli.clean import clean
 from jobs.cli.cluster import cancel, collect, resume, status, submit
 from jobs.cli.machines import doctor, peaks, site_app
 from jobs.cli.profile import profile
-from jobs.cli.results import compare, figures, report, show
+from jobs.cli.results import compare, figures, history, report, show
 from jobs.cli.sweeps import plan, run
 from jobs.cli.terminal import fail, reconfigure, tell_all
 from suite.errors import InternalError, UserError
@@ -28,7 +28,7 @@ for command in (
     *(plan, run),
     *(submit, status, resume, cancel, collect),
     *(doctor, peaks),
-    *(show, figures, compare, profile, report),
+    *(show, figures, compare, history, profile, report),
     clean,
 ):
     app.command()(command)

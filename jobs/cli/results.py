@@ -1,4 +1,4 @@
-"""`litesweep show | figures | compare | report`: what a run has found."""
+"""`litesweep show | figures | compare | history | report`: what a run has found."""
 
 import json
 from enum import StrEnum
@@ -75,6 +75,11 @@ def figures(
         print(path)
 
 
+Threshold = Annotated[float, typer.Option(metavar="SHARE", help="Difference that matters.", min=0)]
+Html = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Write it as a page, with a chart, for people."),
+]
 COMPARED = "A run, or a part of one: RUN:AXIS=VALUE[,AXIS=VALUE]"
 
 
@@ -82,13 +87,12 @@ def compare(
     a: Annotated[str, typer.Argument(metavar="A", help=f"{COMPARED}.")],
     b: Annotated[str, typer.Argument(metavar="B", help="The same, of the candidate.")],
     *,
-    threshold: Annotated[
-        float, typer.Option(metavar="SHARE", help="Difference that matters.", min=0)
-    ] = 0.01,
+    threshold: Threshold = 0.01,
     as_json: AsJson = False,
     as_markdown: Annotated[
         bool, typer.Option("--md", help="Print Markdown, for documents.")
     ] = False,
+    html: Html = None,
 ) -> None:
     """Compare B's latencies with A's: what is slower, faster, the same, and what is undecided.
 
@@ -96,8 +100,12 @@ def compare(
     """
     import analysis
 
-    compared = analysis.compare(analysis.open_slice(a), analysis.open_slice(b), threshold=threshold)
-    if as_json:
+    sides = analysis.open_slice(a), analysis.open_slice(b)
+    compared = analysis.compare(*sides, threshold=threshold)
+    if html:
+        print(analysis.write_comparison(compared, *sides, html, (a, b)))
+        print(analysis.summary(compared))
+    elif as_json:
         said = {"a": a, "b": b, "threshold": threshold, "summary": analysis.summary(compared)}
         print(json.dumps(said | {"cells": analysis.comparison_to_json(compared)}, indent=1))
     elif as_markdown:
@@ -109,8 +117,43 @@ def compare(
         raise typer.Exit(1)
 
 
+def history(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Runs, or folders that hold runs.")
+    ],
+    *,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="What the newest is held against.", show_default="the oldest"
+        ),
+    ] = None,
+    threshold: Threshold = 0.01,
+    fail_on_regression: Annotated[
+        bool,
+        typer.Option("--fail-on-regression", help="Exit with 1 if any cell has become slower."),
+    ] = False,
+    as_json: AsJson = False,
+    html: Html = None,
+) -> None:
+    """Show how latencies went over many runs: steps, and the newest run against a baseline."""
+    import analysis
+
+    opened, name = analysis.open_history(runs, baseline)
+    judged = analysis.history(opened, name, threshold=threshold)
+    if html:
+        print(analysis.write_history(judged, html))
+        print(analysis.history_summary(judged))
+    elif as_json:
+        print(json.dumps(analysis.history_to_json(judged), indent=1))
+    else:
+        Console().print(analysis.history_to_rich_table(judged))
+    if fail_on_regression and (judged["outcome"] == "slower").any():
+        raise typer.Exit(1)
+
+
 def report(
-    run: RunPath,
+    run: Annotated[str, typer.Argument(metavar="RUN", help=f"{COMPARED}.")],
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="Where to.", show_default="RUN/report.html"),
@@ -119,6 +162,15 @@ def report(
     """Write a run's report: one HTML file with answers, charts, table, verdicts and provenance."""
     import analysis
     from analysis.profiles import operators_if_any
+    from analysis.slices import parse
 
-    file = out or (run if run.is_dir() else run.parent) / "report.html"
-    print(analysis.write_report(analysis.open_results(run), file, operators_if_any(run)))
+    path, fixed = parse(run)
+    if fixed and not out:
+        raise UserError(
+            "A report on a part of a run would take the place of that on all of it.",
+            "Say where it goes: --out FILE.",
+        )
+    file = out or (path if path.is_dir() else path.parent) / "report.html"
+    results = analysis.open_slice(run, keep=True) if fixed else analysis.open_results(path)
+    extra = analysis.quantiles(path), analysis.states(path), operators_if_any(path)
+    print(analysis.write_report(results, file, *extra))
