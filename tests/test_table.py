@@ -244,3 +244,13 @@ def test_outputs_that_differ_between_cpu_types_are_told(opened: Opened) -> None:
     assert "other outputs" not in printed(opened(run))
     differing = printed(opened(replace(run, trials=tuple(others))))
     assert "other outputs on one CPU type than on another: resnet50 float32 1" in differing
+
+
+def test_over_runtimes_the_gain_over_litert_is_told(opened: Opened) -> None:
+    results = opened(a_run(({"runtime": "litert"}, STEADY), ({"runtime": "openvino"}, FAST)))
+    assert [round(record["speedup_litert"]) for record in to_json(results)] == [1, 10]
+    text = printed(results)
+    assert "float32 litert" in text
+    assert "10.0" in text
+    one = opened(a_run(({}, STEADY), ({"threads": 2}, FAST)))
+    assert "float32 litert" not in printed(one)
