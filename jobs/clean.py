@@ -64,12 +64,7 @@ def clean(
         except PermissionError as error:
             notes.append(f"{folder.path} was left alone: it is another user's ({error.strerror}).")
     if store and store.root.is_dir():
-        gone = [need for need in needs.read_needs(store) if not _is_there(need)]
-        notes += [
-            f"There is no run in {need.folder} any more. If it has been moved: "
-            "`litesweep clean ITS-FOLDER` tells the store where it is."
-            for need in gone
-        ]
+        notes += _moved(store)
         leftovers += _clean_store(store, chosen)
     return Cleaning(tuple(leftovers), tuple(notes))
 
@@ -80,6 +75,18 @@ def runs_of(store: ArtifactStore) -> list[Path]:
         need.folder
         for need in needs.read_needs(store)
         if _is_there(need) and need.folder.stat().st_uid == os.geteuid()
+    ]
+
+
+def _moved(store: ArtifactStore) -> list[str]:
+    """Say which runs are not where they were, as far as artifacts are there for them alone."""
+    told = needs.read_needs(store)
+    needed = {key for need in told if _is_there(need) for key in need.keys}
+    return [
+        f"There is no run in {need.folder} any more. If it has been moved: "
+        "`litesweep clean ITS-FOLDER` tells the store where it is."
+        for need in told
+        if not _is_there(need) and any(store.folder(key).exists() for key in need.keys - needed)
     ]
 
 

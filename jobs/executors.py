@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import submitit
 from submitit.core.utils import FailedJobError, UncompletedJobError
 
-from jobs.run_folder import RunFolder
+from jobs.run_folder import RunFolder, check_ours
 from jobs.worker import Outcome, measure_slice
 
 ExecutorName = Literal["debug", "local"]
@@ -28,6 +28,7 @@ def run_job(folder: RunFolder, index: int, executor: ExecutorName) -> Outcome:
     `debug` runs it in this process, `local` in one of its own; trials have processes of their own
     under both.
     """
+    check_ours(folder)
     submitter = submitit.AutoExecutor(folder=folder.logs / "submitit", cluster=executor)
     submitter.update_parameters(name="litesweep", timeout_min=NO_LIMIT_MIN)
     quiet = _stderr_in(folder.logs / "executor.log") if executor == "local" else nullcontext()

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -68,7 +69,15 @@ class RunFolder:
         return self.path / "results.h5"
 
     def journal(self, index: int, host: str) -> Path:
-        """Return where the node `host` records its trials of the slice number `index`."""
+        """Return where the node `host` records its trials of the slice number `index`.
+
+        Raises
+        ------
+        UserError
+            If the host's name leads elsewhere.
+        """
+        if "/" in host or "\0" in host:
+            raise UserError(f"A node calls itself {host!r}, which cannot be the name of a file.")
         return self.path / "journals" / f"job-{index:05d}" / f"{host}.journal"
 
     def journal_hosts(self, index: int) -> list[str]:
@@ -172,6 +181,28 @@ def submitted(path: Path) -> RunFolder:
             "Give the folder that `litesweep submit` has printed.",
         )
     return folder
+
+
+def check_ours(folder: RunFolder) -> None:
+    """Refuse to run what lies in a folder that others may have written in.
+
+    submitit's pickles are there, and to read a pickle is to run what it says.
+
+    Raises
+    ------
+    UserError
+        If the folder, or one of those with pickles in it, is not the user's own.
+    """
+    for path in (folder.path, folder.logs, folder.logs / "slurm", folder.logs / "submitit"):
+        if not path.exists():
+            continue
+        seen = path.stat()
+        if seen.st_uid != os.geteuid() or seen.st_mode & stat.S_IWOTH:
+            whose = "everybody may write in it" if seen.st_mode & stat.S_IWOTH else "another user's"
+            raise UserError(
+                f"{path} is not yours alone ({whose}): nothing in it is run.",
+                "Take a copy that is, or choose another folder with --out.",
+            )
 
 
 def _check_owner(folder: RunFolder, sweep: Sweep) -> None:

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from jobs.cli.options import AsJson
+from suite.text import harmless
 
 app = typer.Typer(help="The container images that jobs run in.", no_args_is_help=True)
 
@@ -65,4 +66,4 @@ def image_inspect(image: ImagePath, as_json: AsJson = False) -> None:
         return
     labels = seen.pop("labels")
     for key, value in {**seen, **labels}.items():
-        print(f"{key}: {value}")
+        print(harmless(f"{key}: {value}"))

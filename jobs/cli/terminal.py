@@ -7,6 +7,8 @@ import sys
 import traceback
 from typing import NoReturn
 
+from suite.text import harmless
+
 PLAIN = {"×": "x", "µ": "u", "±": "~", "…": "~"}
 
 
@@ -33,7 +35,7 @@ class Told(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""
-        print(self.format(record), file=sys.stderr)
+        print(harmless(self.format(record)), file=sys.stderr)
 
 
 def tell_all(verbose: bool) -> None:
@@ -48,5 +50,5 @@ def fail(message: str, code: int) -> NoReturn:
     """Print an error and end the process; with `--verbose` first where it came from."""
     if logging.getLogger("jobs").isEnabledFor(logging.INFO) and sys.exc_info()[0]:
         traceback.print_exc()
-    print(f"litesweep: {message}", file=sys.stderr)
+    print(f"litesweep: {harmless(message)}", file=sys.stderr)
     raise SystemExit(code)

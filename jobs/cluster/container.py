@@ -23,7 +23,7 @@ def check_folders(container: Container, folders: Iterable[Path]) -> None:
     """
     forbidden = NOT_FOR_SLURM + (NOT_FOR_BINDS if container.runtime != "none" else "")
     for folder in map(str, folders):
-        wrong = [c for c in folder if c in forbidden or ord(c) < ord(" ")]
+        wrong = [c for c in folder if c in forbidden or not c.isprintable()]
         if wrong:
             raise UserError(
                 f"The folder {folder!r} cannot be given to a job: it has {wrong[0]!r} in its name.",

@@ -29,8 +29,14 @@ MpiType = Literal["pmi2", "pmix", "none", "mpirun"]
 
 def _one_line(value: str) -> str:
     # These end up in an sbatch script or on a command line.
-    if not value or any(ord(character) < 32 for character in value):
+    if not value or not value.isprintable():
         raise ValueError(f"{value[:40]!r} must be one line of text")
+    return value
+
+
+def _with_ranks(value: str) -> str:
+    if "{" in value.replace("{ranks}", ""):
+        raise ValueError(f"{value!r}: there is nothing but {{ranks}} to be filled in")
     return value
 
 
@@ -44,7 +50,7 @@ def _microarchitecture(value: str) -> str:
 
 Line = Annotated[str, Field(strict=True, max_length=4096), AfterValidator(_one_line)]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
-Option = str | int | bool
+Option = Line | int | bool
 
 
 class _Table(BaseModel):
@@ -98,7 +104,7 @@ class Mpi(_Table):
 
     type: MpiType = "pmi2"
     """srun's `--mpi`; `none` for jobs of one node, `mpirun` where Slurm has no MPI support."""
-    mpirun: Line = "mpirun -n {ranks}"
+    mpirun: Annotated[Line, AfterValidator(_with_ranks)] = "mpirun -n {ranks}"
     """The command for `type = "mpirun"`, which must start one rank on each node."""
 
 

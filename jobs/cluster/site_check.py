@@ -202,7 +202,7 @@ def _on_nodes(
     by_mpirun = site.mpi.type == "mpirun" and mpi
     if by_mpirun:  # as the batch script does, but from here: salloc's command runs where we are
         command = ["salloc", "--quiet", *common]
-        python = f"{site.mpi.mpirun.format(ranks=nodes)} {python}"
+        python = f"{site.mpi.mpirun.replace('{ranks}', str(nodes))} {python}"
     else:
         command = ["srun", *common, *srun_arguments(site, cpu_type.cpus)]
     probe = shlex.quote(probe.replace("MPI:", f"{mpi}:"))

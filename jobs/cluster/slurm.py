@@ -16,7 +16,7 @@ import submitit
 
 from jobs.cluster.container import check_lines, python_command
 from jobs.cluster.site import Site
-from jobs.run_folder import RunFolder
+from jobs.run_folder import RunFolder, check_ours
 from jobs.worker import measure_on_cluster
 from suite.errors import UserError
 from suite.topology import parse_cpu_list
@@ -35,6 +35,8 @@ BEGUN = re.compile(r"^\S+ job \d+ begins$", re.MULTILINE)
 DEFAULTS = ("SBATCH_", "SRUN_", "SQUEUE_", "SACCT_", "SINFO_", "SCANCEL_", "SLURM_")
 """Variables that begin so change what Slurm's commands do, and go before an sbatch script: SBATCH_*
 and so on are a user's defaults, SLURM_* are a job's that we are called from."""
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 WHICH_CLUSTER = ("SLURM_CONF", "SLURM_CLUSTERS")
 SUBMITTED_LIMITS = ("MaxSubmitJob", "MaxJobCount")
 """What sbatch names where too many jobs are submitted at a time."""
@@ -52,6 +54,16 @@ class Request:
     limit_min: int
     exclude: tuple[str, ...] = ()
     """Hosts that must not be among the nodes."""
+
+    def __post_init__(self) -> None:
+        # Of these some come from the run's folder, where anything may have been written.
+        for word in (self.name, self.cpu_type, *self.exclude):
+            if not WORD.fullmatch(word):
+                raise UserError(f"{word!r} cannot be the name of a job, of nodes or of a host.")
+        if self.image and not (
+            SHA256.fullmatch(self.image_sha256) and str(self.image).isprintable()
+        ):
+            raise UserError(f"{str(self.image)!r} with sha256 {self.image_sha256!r} is no image.")
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,7 @@ def send(
     UserError
         If there is no Slurm here, or sbatch refuses.
     """
+    check_ours(folder)
     try:
         executor = submitit.AutoExecutor(
             folder=folder.logs / "slurm",
@@ -131,7 +144,7 @@ def python(site: Site, request: Request, folders: Iterable[Path]) -> str:
     command = python_command(site.container, request.image, folders)
     if site.mpi.type != "mpirun":
         return command
-    return f"{site.mpi.mpirun.format(ranks=request.nodes)} {command}"
+    return f"{site.mpi.mpirun.replace('{ranks}', str(request.nodes))} {command}"
 
 
 def parameters(site: Site, request: Request) -> dict[str, Any]:

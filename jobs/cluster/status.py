@@ -22,6 +22,7 @@ from jobs.plan import Plan
 from jobs.run_folder import RunFolder
 from jobs.world import START_S
 from suite.errors import UserError
+from suite.text import harmless
 
 STATES = ("done", "running", "pending", "failed", "waiting", "unknown")
 
@@ -212,9 +213,9 @@ def _job(
         cells_done=min(done, len(slice_.cell_ids)),
         seconds_left=left_s,
         warnings=tuple(
-            line
+            harmless(line)
             for path in sorted(folder.job_logs(index).glob("*.warning"))
-            for line in path.read_text().splitlines()
+            for line in path.read_text(errors="replace").splitlines()
         ),
     )
 
@@ -252,7 +253,8 @@ def _progress(folder: RunFolder, index: int, every_node: bool) -> tuple[int, flo
 
 def _why(folder: RunFolder, index: int, log: Path | None, state: str) -> str:
     """Return why a job that has ended did not end well: its own word, or what others say of it."""
-    words = [path.read_text().strip() for path in sorted(folder.job_logs(index).glob("*.txt"))]
+    told = sorted(folder.job_logs(index).glob("*.txt"))
+    words = [harmless(path.read_text(errors="replace").strip()) for path in told]
     if any(words):
         return _in_short(next(filter(None, words)))
     # "FAILED" and "COMPLETED" tell nothing that is not seen already.
@@ -274,7 +276,7 @@ def _telling_lines(log: Path) -> list[str]:
     """Return up to two lines of all ranks' standard errors that say what happened."""
     stem = re.sub(r"_\d+_log\.err$", "", log.name)
     text = "\n".join(
-        BEGUN.split(path.read_text(errors="replace"))[-1]
+        harmless(BEGUN.split(path.read_text(errors="replace"))[-1])
         for path in sorted(log.parent.glob(f"{stem}_*_log.err"))
     )
     lines = (

@@ -22,6 +22,7 @@ from suite.results.rows import (
     Results,
     TrialFlag,
 )
+from suite.text import harmless
 from suite.verdict import judge_cells
 
 Array = npt.NDArray[Any]
@@ -208,4 +209,4 @@ def _array(values: Sequence[Any], dtype: str) -> Array:
 
 def _list(array: Array) -> list[Any]:
     values = array.tolist()
-    return [value.decode() for value in values] if array.dtype.kind == "S" else values
+    return [harmless(value.decode()) for value in values] if array.dtype.kind == "S" else values

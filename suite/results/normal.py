@@ -21,6 +21,7 @@ from suite.results.rows import (
     StateRow,
     TrialRow,
 )
+from suite.text import harmless
 
 Kind = Column | IndexOf | Expanded | Ragged
 Row = CellRow | ArtifactRow | NodeRow | TrialRow | StateRow | InstanceRow | OperatorRow
@@ -101,7 +102,7 @@ def in_order(results: Results) -> Results:
     rows["operator"].sort(
         key=lambda o: (place.get(o.operator_cell_id, -1), o.operator_node_id, o.operator_place)
     )
-    provenance = {text(k): text(v) for k, v in sorted(results.provenance.items())}
+    provenance = {harmless(k): harmless(v) for k, v in sorted(results.provenance.items())}
     return results_of(rows, provenance)
 
 
@@ -127,18 +128,13 @@ def _normal(value: Any, kind: Kind) -> Any:
         case Ragged(dtype=dtype):
             return read_only(value, dtype)
         case Expanded():
-            return {k: text(v) if isinstance(v, str) else int(v) for k, v in value.items()}
+            return {k: harmless(v) if isinstance(v, str) else int(v) for k, v in value.items()}
         case IndexOf() | Column(dtype="str"):
-            return text(value)
+            return harmless(value)
         case Column(dtype="f8"):
             return float("nan") if np.isnan(value) else float(value)  # NaN has many spellings
         case _:
             return int(value)
-
-
-def text(value: str) -> str:
-    """Replace what fixed-length UTF-8 cannot hold: lone surrogates and NUL."""
-    return value.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def read_only(values: npt.ArrayLike, dtype: str) -> npt.NDArray[Any]:

@@ -10,6 +10,7 @@ from suite.errors import UserError
 from suite.results.layout import content_digest, results_in
 from suite.results.rows import READABLE, SCHEMA_VERSION, Results
 from suite.results.seal import is_broken
+from suite.text import harmless
 
 AGAIN = "Copy it again from where it was made, or collect its run again."
 
@@ -64,6 +65,7 @@ def _results_in(file: h5py.File, path: Path) -> Results:
     provenance = {key: _text(value[()]) for key, value in file["provenance"].items()}
     if content_digest(arrays, axes, provenance) != _text(file.attrs["content_digest"]):
         raise UserError(f"{str(path)!r} was altered after it was written.", AGAIN)
+    provenance = {harmless(key): harmless(value) for key, value in provenance.items()}
     try:
         return results_in(arrays, axes, provenance, earlier=version != SCHEMA_VERSION)
     except KeyError as error:  # the file is whole, so it was written without
