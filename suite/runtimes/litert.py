@@ -56,14 +56,16 @@ class LiteRt:
         )
 
     def tensors(self) -> Sequence[range] | None:
-        """Return the addresses of all tensors; None where a delegate holds some of them itself."""
+        """Return the addresses of all tensors; None where a delegate has memory of its own."""
+        if self.delegation()[1]:
+            return None
         places = []
         try:
             for tensor in self.interpreter.get_tensor_details():
                 view = self.interpreter.tensor(tensor["index"])()
                 begin = view.__array_interface__["data"][0]
                 places.append(range(begin, begin + view.nbytes))
-        except ValueError:  # "Tensor data is null", or a type that numpy has not
+        except ValueError:  # one that is not allocated, or of a type that numpy has not
             return None
         return places
 
