@@ -57,6 +57,7 @@ def searched_and_swept(artifact: Artifact, seed: int) -> tuple[float, float]:
                 held = max(held, rate)
             rate /= STEP
         swept_s = time.perf_counter() - begin
+    assert held, "no rate of the sweep held the bound: the machine is not quiet enough"
     # A sweep finds the step below: on average half a step too little.
     return found.rate_per_s / (held * STEP**0.5), searched_s / swept_s
 
