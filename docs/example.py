@@ -30,6 +30,7 @@ def made_up_run(slowest: float = 1.08, created: str = "2026-11-26") -> Path:
         slowest=slowest,
         name="made-up",
         created=created,
+        sweep=f"[axes]\nquantization = {[*RECIPES]}\n",
     )
     artifacts = tuple(
         replace(
