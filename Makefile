@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint con
 # pip says nothing while it unpacks, for a minute or more: how much is there is said meanwhile.
 INSTALL = @(while sleep 5 >/dev/null 2>&1; kill -0 $$$$ 2>/dev/null; do du -sh $(VENV); done) & $(PIP)
 
-.PHONY: help setup demo cluster-demo test lint types check docs bench baseline clean
+.PHONY: help setup demo cluster-demo test lint types check docs bench baseline optimizations clean
 help:
 	@echo "make demo      set up, measure a ResNet50, print the table, draw the figures"
 	@echo "make cluster-demo  the same on a throw-away Slurm cluster (Debian 12, root)"
@@ -15,6 +15,7 @@ help:
 	@echo "make docs      build the site into build/docs"
 	@echo "make bench     compare with other harnesses: ratios, no absolute times"
 	@echo "make baseline  measure the baseline anew and rewrite docs/baseline.md"
+	@echo "make optimizations  the same for docs/optimizations.md: half an hour, without building"
 	@echo "make clean     remove what was built; runs/ stays"
 
 # The stamps: an environment is set up again only when what it is made of has changed.
@@ -58,6 +59,10 @@ baseline: $(VENV)/.demo
 	$(BIN)/python docs/baseline.py runs/baseline > docs/baseline.md
 	$(BIN)/litesweep figures runs/baseline
 	for name in latency speedup; do cp runs/baseline/figures/$$name.svg docs/baseline-$$name.svg; done
+optimizations: $(VENV)/.demo
+	for name in optimizations optimizations-resnet50; do \
+		$(BIN)/litesweep run jobs/examples/$$name.toml --out runs/$$name || exit; done
+	$(BIN)/python docs/optimizations.py runs/optimizations runs/optimizations-resnet50 docs
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
