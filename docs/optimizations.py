@@ -45,8 +45,8 @@ which runs [`optimizations.toml`](../jobs/examples/optimizations.toml) and
 - `memory`: the peak of one process, and in all of {most}.
 - `energy`: of one inference{energy}.
 - `front`: how probable it is that no other row of the table is at once as fast, as small (gzip) and
-  as right ({right}); 0 is written as -. The latency is drawn anew from the trials, the rest is
-  taken as it is.
+  as right ({right}); 0 is written as -. The latency is drawn anew from the
+  trials, the rest is taken as it is.
 
 ## A small CNN, with labels
 
@@ -60,6 +60,9 @@ others, and trained on for {epochs} epochs after each step of an optimisation.
 - `- control`: points more than `fine-tune`, which is as long trained on and nothing else (of the
   same quantization): what the optimisation itself costs. More than `none` may be the training.
 - `agreement`: test digits of which it says what the unoptimised float model says.
+- `int8` costs this model much, and 4-bit weights less: its BatchNormalization lies behind the
+  activation, where it cannot be folded into a convolution, and `int8` has one scale for the factors
+  of all channels. Weights alone and `dynamic` leave these factors in float32.
 - Rows with px: the same weights on smaller images, not trained for them.
 
 ![Latency against the size under gzip, and the front](optimizations-mnist.svg)
@@ -84,9 +87,9 @@ latency is {zeros_mnist} for the CNN and {zeros_resnet50} for ResNet50; with `lo
 {factors_mnist} and {factors_resnet50}. Low-rank factors mean fewer multiplications, but in twice as
 many layers: whether that is faster depends on how large the layers are.
 
-The converter folds each BatchNormalization behind a convolution into it, a factor for each output
-channel: zeros stay zeros in the `.tflite`, shared values do not stay shared. That is why clustering
-shows under `encoded` more than under `gzip`.
+Where a BatchNormalization lies behind a convolution, as in ResNet50, the converter folds it in, a
+factor for each output channel: zeros stay zeros in the `.tflite`, shared values do not stay shared.
+That is why clustering shows there under `encoded` more than under `gzip`.
 
 ## How they are done
 

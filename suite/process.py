@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 
 PR_SET_PDEATHSIG = 1
@@ -30,3 +31,10 @@ def die_with_parent() -> None:
 def wake_in_time() -> None:
     """Ask not to be left asleep longer than asked for, which the kernel else does by 50 µs."""
     ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1)
+
+
+def limit_memory(limit_bytes: int) -> None:
+    """Let this process have no more memory of its own than `limit_bytes`."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    least = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (least, hard))

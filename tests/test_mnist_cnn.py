@@ -17,6 +17,7 @@ from suite.artifacts.store import Artifact, ArtifactStore
 from suite.data.labelled import read_labelled
 from suite.models.source import EXAMPLE_DATA
 from suite.optimizations.names import NONE
+from suite.sweep import Points
 
 TOLD_APART = ("float32", "int8", "weight-only-int4")
 ALPHA = 0.01
@@ -50,6 +51,7 @@ def test_its_accuracy_separates_the_quantizations(store: Path, tmp_path: Path) -
         name="digits",
         axes=Axes(model=("m",), quantization=TOLD_APART, optimization=(NONE, "fine-tune@1")),
         models={"m": ModelSpec(source="example:mnist-cnn")},
+        exclude=(Points(optimization=("fine-tune@1",), quantization=TOLD_APART[1:]),),
     )
     requests = lay_out(sweep).requests.values()
     built = build_artifacts(requests, ArtifactStore(store), lambda event: None, tmp_path)

@@ -46,7 +46,13 @@ def test_the_least_sweep_has_sensible_defaults(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "cells"),
-    [("resnet50-baseline", 10), ("resnet50-demo", 9), ("cluster-demo", 8), ("mnist", 6)],
+    [
+        ("resnet50-baseline", 10),
+        ("resnet50-demo", 9),
+        ("cluster-demo", 8),
+        ("mnist", 6),
+        ("optimizations", 88),
+    ],
 )
 def test_examples_are_sweeps_and_kept_verbatim(name: str, cells: int) -> None:
     path = EXAMPLES / f"{name}.toml"

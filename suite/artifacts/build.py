@@ -26,6 +26,8 @@ BUILDER_BYTES = 1_200_000_000
 """A builder's memory beside the model: TensorFlow, and the converter at work."""
 BYTES_PER_MODEL_BYTE = 9
 """Resident memory per byte of weights while converting; ResNet50 took 2.1 GB in all."""
+UNTOUCHED_BYTES = 2_000_000_000
+"""What a builder may reserve beside what it uses."""
 UNKNOWN_MODEL_BYTES = 100_000_000
 
 
@@ -172,6 +174,7 @@ class _Work:
             "request": REQUEST.dump_python(request, mode="json"),
             "folder": str(folder),
             "base": str(base.path) if base else "",
+            "memory_bytes": free_memory_bytes() + UNTOUCHED_BYTES,
         }
         log = self.logs / f"{request.name.replace(' ', '-')}.log"
         with log.open("wb") as stderr:

@@ -42,7 +42,7 @@ from suite.models.examples import Example, Examples, InputSpec, examples_for
 from suite.models.operators import Work
 from suite.models.tflite_file import TfliteFile, read_tflite
 from suite.optimizations.names import NONE
-from suite.process import die_with_parent
+from suite.process import die_with_parent, limit_memory
 from suite.quantizations import CALIBRATED
 from suite.results.rows import ArtifactRow
 from suite.runtimes.names import ABOUT, LITERT, ONNXRUNTIME, OPENVINO, TENSORFLOW
@@ -62,6 +62,9 @@ def main() -> None:
     said = json.load(sys.stdin)
     request = REQUEST.validate_python(said["request"])
     base = Path(said["base"]) if said["base"] else None
+    # A resolution or a batch that is far too large ends this process by an error, and not others by
+    # the kernel's choice.
+    limit_memory(said["memory_bytes"])
     ending, reason = attempt(request, Path(said["folder"]), base)
     print(json.dumps({"ending": ending, "reason": reason}), file=channel, flush=True)
     os._exit(0)  # TensorFlow takes a second to go, and has nothing to save
