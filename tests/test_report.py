@@ -1,6 +1,7 @@
 """The report: what it says; tests/test_pages.py has how it behaves in a browser."""
 
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.report import reduction, tables
+from analysis.report import facts, reduction, tables
 from analysis.report.answers import answers, trust
 from analysis.report.charts import charts
+from analysis.report.charts import nodes as charts_of_nodes
 from analysis.report.facts import reasons
 from analysis.report.run import run_page as page
 from analysis.report.tables import cells_table
@@ -168,6 +170,8 @@ def test_what_is_left_out_is_said(opened: Opened, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(reduction, "MOST_PLANES", 2)
     monkeypatch.setattr(reduction, "MOST_ROWS", 6)
     monkeypatch.setattr(reduction, "MOST_POINTS", 5)
+    for module in (reduction, facts, sys.modules[charts_of_nodes.__module__]):
+        monkeypatch.setattr(module, "MOST_MACHINES", 2)
     text = page(results)
     assert text.count("Shown are the first 2 of 3 models") == 3  # answers and two charts
     assert [answer.title for answer in answers(results)] == ["a", "b"]
@@ -176,7 +180,10 @@ def test_what_is_left_out_is_said(opened: Opened, monkeypatch: pytest.MonkeyPatc
     assert [row[0] for row in table.rows] == ["a", "a", "b", "b", "c", "c"]
     assert {row[1] for row in table.rows} == {"int8"}
     assert {row[2] for row in table.rows} == {"2", "4"}
-    (cells, *_) = charts(results)
+    assert "Listed are the first 2 of 6 nodes." in text
+    assert len(facts.nodes(results)) == 2
+    (cells, *_, nodes) = charts(results)
+    assert "Shown are the 2 of 6 that are furthest" in nodes.caption
     assert "Shown are 4 of 12 cells" in cells.caption
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from analysis.report.reduction import MOST_MACHINES
 from analysis.report.tables import telling
 from analysis.table import Record, to_json
 from suite.verdict import REASONS
@@ -79,9 +80,9 @@ def _first(texts: list[str]) -> list[str]:
 
 
 def nodes(results: xr.Dataset) -> list[dict[str, str]]:
-    """Return what is known of each machine."""
+    """Return what is known of each machine, of no more than `MOST_MACHINES`."""
     told = []
-    for name in results["node"].values:
+    for name in results["node"].values[:MOST_MACHINES]:
         node = results.sel(node=name)
 
         def text(variable: str, node: xr.Dataset = node) -> str:

@@ -18,6 +18,8 @@ ROWS_AS_HTML = 300
 """So many rows of a table are there before any script runs; the others are packed."""
 MOST_BARS = 60
 """Of more intervals below each other nobody finds the one that matters."""
+MOST_MACHINES = 500
+"""Of more nodes, or profiles of cells, the first are listed."""
 MOST_NODES = 24
 """Of more lines in a chart none can be followed."""
 
@@ -52,6 +54,13 @@ def every(count: int) -> int:
 def of_points(shown: int, count: int, what: str) -> str:
     """Say that every n-th point is shown, if that is not all."""
     return f" Shown are {shown} of {count} {what}, evenly." if shown < count else ""
+
+
+def of_first(count: int, what: str) -> str:
+    """Say that the first nodes or profiles are listed, if that is not all."""
+    if count <= MOST_MACHINES:
+        return ""
+    return f"Listed are the first {MOST_MACHINES} of {count} {what}."
 
 
 def fastest(records: list[Record], axes: list[str]) -> list[Record]:

@@ -8,7 +8,7 @@ from analysis.report.charts import charts
 from analysis.report.facts import citation, facts, nodes, provenance, reasons, repeat
 from analysis.report.pages import render
 from analysis.report.profile import profiles
-from analysis.report.reduction import of_planes
+from analysis.report.reduction import MOST_MACHINES, of_first, of_planes
 from analysis.report.tables import cells_table
 
 SECTIONS = {
@@ -46,10 +46,12 @@ def run_page(
         trust=trust(results),
         of_planes=of_planes(results),
         cells=cells,
-        profiles=profiled,
+        profiles=profiled[:MOST_MACHINES],
         unprofiled=[] if operators is None else operators.attrs.get("unprofiled", ()),
         reasons=reasons(results),
         nodes=nodes(results),
+        of_nodes=of_first(results.sizes["node"], "nodes"),
+        of_profiles=of_first(len(profiled), "profiles"),
         provenance=[{"what": key, "value": value} for key, value in provenance(results).items()],
         sweep=results.attrs.get("sweep", ""),
         citation=citation(results),
