@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from analysis import best, cost, pareto, to_csv, to_json, to_markdown, to_rich_table
-from analysis.report import page
 from analysis.report.answers import answers, trust
 from analysis.report.facts import nodes
+from analysis.report.run import run_page
 from suite.results.rows import Results, TrialRow
 from tests.conftest import Opened
 from tests.rows import POINT, a_cell, a_node, a_run, a_trial, an_artifact, some_results
@@ -223,7 +223,7 @@ def test_the_report_tells_of_energy(opened: Opened) -> None:
     assert "2875 beyond what the idle node uses; 0.331 examples a joule" in text
     assert "Counted: the node's packages and memory." in text
     assert not any("not measured" in said for said in trust(results))
-    html = page(results)
+    html = run_page(results)
     assert "mJ each" in html
     assert "examples a joule" in html
 
