@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from suite.artifacts.check import tflite_runner
 from suite.artifacts.store import Artifact
 from suite.runtimes.names import ABOUT, LITERT, OPENVINO, RUNTIMES
 from suite.topology import granted_cpus
@@ -28,18 +29,21 @@ def ours_ns(artifact: Artifact, runtime: str) -> float:
 
 def theirs_ns(artifact: Artifact) -> float:
     """Run OpenVINO's `benchmark_app` on the same CPU, on one thread, in float32."""
+    (taken,) = tflite_runner(artifact.path).inputs
     done = subprocess.run(
         [
             *("taskset", "--cpu-list", str(granted_cpus()[0])),
             *(sys.executable, "-c", "from openvino.tools.benchmark.main import main; main()"),
             *("-m", str(artifact.path), "-d", "CPU", "-api", "sync", "-t", str(SECONDS)),
+            *("-shape", str(list(taken.shape))),
             *("-hint", "none", "-nstreams", "1", "-nthreads", "1", "-infer_precision", "f32"),
         ],
         check=True,
         capture_output=True,
         text=True,
     )
-    return float(re.findall(r"Median:\s+([0-9.]+) ms", done.stdout)[-1]) * 1e6
+    median, unit = re.findall(r"Median:\s+([0-9.]+) (ms|us)", done.stdout)[-1]
+    return float(median) * {"ms": 1e6, "us": 1e3}[unit]
 
 
 def runtimes(artifacts: dict[str, Artifact]) -> Iterator[Finding]:
