@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shutil
+import subprocess
 import textwrap
 from pathlib import Path
 
@@ -10,7 +12,15 @@ import pytest
 from rich.console import Console
 
 from jobs.cluster import images
-from jobs.cluster.images import BuildOptions, build_image, check_image, image_sha256, inspect_image
+from jobs.cluster.images import (
+    BuildOptions,
+    build_image,
+    check_image,
+    checked_image,
+    image_sha256,
+    inspect_image,
+)
+from jobs.cluster.site import Site
 from jobs.display import Display
 from suite.errors import UserError
 
@@ -146,3 +156,51 @@ def test_what_cannot_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(images, "DEFINITIONS", tmp_path / "nowhere")
     with pytest.raises(UserError, match="come with a checkout"):
         build_image("tflite", tmp_path, options, QUIET)
+
+
+# Signatures
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Path:
+    """An image that the key `ours.pem` has signed, and keys: of the real Apptainer and openssl."""
+    for tool in ("apptainer", "mksquashfs", "openssl"):
+        if not shutil.which(tool):
+            assert "CI" not in os.environ, f"{tool} is to be there under CI"
+            pytest.skip(f"there is no {tool} on this machine")
+    (tmp_path / "root").mkdir()
+
+    def do(*command: str) -> None:
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    for name in ("ours", "theirs"):
+        do("openssl", "genpkey", "-algorithm", "ed25519", "-out", f"{name}.key")
+        do("openssl", "pkey", "-in", f"{name}.key", "-pubout", "-out", f"{name}.pem")
+    do("apptainer", "-q", "build", "image.sif", "root")
+    shutil.copy(tmp_path / "image.sif", tmp_path / "unsigned.sif")
+    do("apptainer", "sign", "--key", "ours.key", "image.sif")
+    return tmp_path / "image.sif"
+
+
+def a_site(folder: Path, verify: str) -> Site:
+    container = {"image": "image.sif", "verify": verify}
+    table = {"cpu_types": {"a": {"cpus": 1}}, "container": container}
+    return Site.of(table, folder / "site.toml", folder)
+
+
+def test_an_image_is_verified_where_the_site_demands_it(signed: Path) -> None:
+    folder = signed.parent
+    assert checked_image(signed, a_site(folder, "ours.pem")) == image_sha256(signed)
+    damaged = folder / "damaged.sif"
+    content = bytearray(signed.read_bytes())
+    content[content.find(b"hsqs") + 100] ^= 1
+    damaged.write_bytes(content)
+    for image, verify, said in (
+        (signed, "theirs.pem", "verify"),
+        (signed, "absent.pem", "absent.pem"),
+        (signed, "keyring", "verify"),
+        (folder / "unsigned.sif", "ours.pem", "signature not found"),
+        (damaged, "ours.pem", "integrity"),
+    ):
+        with pytest.raises(UserError, match=f"not signed as .*{verify}(?s:.*){said}"):
+            checked_image(image, a_site(folder, verify))

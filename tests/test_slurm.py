@@ -80,7 +80,7 @@ def test_the_sbatch_script(tmp_path: Path, commands: Path) -> None:
     sent = send(
         *(folder, profile, REQUEST),
         calls=[(str(folder.path), 0, True), (str(folder.path), 1, True)],
-        folders=[Path("/shared/store")],
+        reads=[Path("/shared/store")],
     )
     assert sent == ["12_0", "12_1"]
     made = (tmp_path / "sent.sh").read_text().replace(str(folder.path), "/shared/run")
@@ -94,7 +94,7 @@ def test_what_runs_is_named_and_nothing_is_pickled_by_value(tmp_path: Path, comm
     command(commands, "srun", "exit 0")
     command(commands, "sbatch", "echo Submitted batch job 12")
     folder = RunFolder(tmp_path / "run")
-    send(folder, site(tmp_path), REQUEST, calls=[("/run", 3, True)], folders=[])
+    send(folder, site(tmp_path), REQUEST, calls=[("/run", 3, True)])
     [pickle] = (folder.logs / "slurm").glob("*_submitted.pkl")
     content = pickle.read_bytes()
     assert b"measure_on_cluster" in content
@@ -105,7 +105,7 @@ def test_what_runs_is_named_and_nothing_is_pickled_by_value(tmp_path: Path, comm
 def test_mpirun_in_place_of_srun(tmp_path: Path) -> None:
     profile = site(tmp_path, ('type = "pmi2"', 'type = "mpirun"'))
     text = _make_sbatch_string(
-        command=python(profile, REQUEST, []),
+        command=python(profile, REQUEST),
         folder=tmp_path,
         use_srun=parameters(profile, REQUEST)["slurm_use_srun"],
     )
@@ -128,7 +128,6 @@ def test_what_sbatch_says_is_handed_on(tmp_path: Path, commands: Path) -> None:
         send(
             *(RunFolder(tmp_path / "run"), site(tmp_path), REQUEST),
             calls=[("/run", 0, True)],
-            folders=[],
         )
     assert "invalid partition specified: bitch; Batch job submission failed" in str(error.value)
 
@@ -136,7 +135,7 @@ def test_what_sbatch_says_is_handed_on(tmp_path: Path, commands: Path) -> None:
 def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="There is no Slurm here"):
-        send(RunFolder(tmp_path), site(tmp_path), REQUEST, calls=[("/r", 0, True)], folders=[])
+        send(RunFolder(tmp_path), site(tmp_path), REQUEST, calls=[("/r", 0, True)])
     with pytest.raises(UserError, match="There is no 'squeue' here"):
         live_jobs(["x"])
 
@@ -259,7 +258,7 @@ def test_only_the_site_file_tells_slurm_what_to_do(
     command(commands, "sbatch", f"env > {tmp_path}/sbatch.env; echo Submitted batch job 12")
     command(commands, "squeue", f"env > {tmp_path}/squeue.env")
     folder = RunFolder(tmp_path / "run")
-    send(folder, site(tmp_path), REQUEST, calls=[("/run", 0, True)], folders=[])
+    send(folder, site(tmp_path), REQUEST, calls=[("/run", 0, True)])
     live_jobs(["x"])
     for name in ("sbatch", "squeue"):
         seen = (tmp_path / f"{name}.env").read_text()

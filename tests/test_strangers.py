@@ -112,7 +112,7 @@ def test_no_text_of_a_site_file_or_name_of_a_file_reaches_a_shell(
     except UserError:
         event("refused")
         return
-    send(folder, site, request, calls=[(str(folder.path), 0, True)], folders=[])
+    send(folder, site, request, calls=[(str(folder.path), 0, True)])
 
     text = (tmp_path / "job.sh").read_text()
     head, _, _ = text.partition("\n# setup\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from rich.console import Console
 
-from jobs.cluster.images import image_sha256
+from jobs.cluster.images import checked_image
 from jobs.cluster.site import Site
 from jobs.cluster.slurm import Request, cancel, live_jobs, send
 from jobs.display import Building, Display, duration
@@ -48,7 +48,7 @@ def build_on_cluster(
         name=f"litesweep-{folder.identity()['run_id']}-build",
         cpu_type=site.build.cpu_type,
         image=image,
-        image_sha256=image_sha256(image),
+        image_sha256=checked_image(image, site),
         nodes=1,
         limit_min=max(1, int(site.build.time_limit // 60)),
     )
@@ -61,7 +61,8 @@ def build_on_cluster(
         site,
         request,
         calls=[(str(folder.path), str(grid.sweep.folder), str(store.root))],
-        folders=(store.root, *sorted(folders)),
+        writes=[store.root],
+        reads=folders,
         function=build_run,
     )
     began = time.monotonic()

@@ -1,7 +1,7 @@
 """The container's command line: how a Python inside an image is started on a node."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from jobs.cluster.site import Container
@@ -31,25 +31,38 @@ def check_folders(container: Container, folders: Iterable[Path]) -> None:
             )
 
 
-def python_command(container: Container, image: Path | None, folders: Iterable[Path]) -> str:
+NO_MORE: Mapping[str, tuple[str, ...]] = {
+    "apptainer": ("--sharens", "--no-mount", "home,cwd", "--pwd", "/"),
+    "singularity": ("--no-home", "--pwd", "/"),
+}
+"""Of the host the container sees what is bound, /tmp and devices. Not the user's home: packages
+that lie there would take the place of the image's, and a stranger's model finds nothing to read."""
+
+
+def python_command(
+    container: Container,
+    image: Path | None,
+    writes: Iterable[Path] = (),
+    reads: Iterable[Path] = (),
+) -> str:
     """Return the shell words that start Python on a node, in the container if there is one.
 
     Parameters
     ----------
-    folders
-        What the job reads and writes: bound at the same path. (A folder that is not there would
-        not be missed before a job waits in vain for its first file.)
+    writes, reads
+        The folders that the job writes to, and that it only reads: bound at the same path. (A
+        folder that is not there would not be missed before a job waits in vain for its first file.)
     """
     if image is None:
         return shlex.quote(container.python)
     # --sharens: the ranks on one node must see each other's shared memory, or MPICH's messages
     # fail. Never --cleanenv or --containall: they take the variables away by which MPI finds
     # its ranks.
-    words = [container.runtime, "-q", "exec"]
-    if container.runtime == "apptainer":
-        words.append("--sharens")
-    for folder in dict.fromkeys(folders):
-        words += ["--bind", str(folder)]
+    words = [container.runtime, "-q", "exec", *NO_MORE[container.runtime]]
+    bound = {folder: f"{folder}:{folder}:ro" for folder in reads}
+    bound |= {folder: str(folder) for folder in writes}
+    for folder in sorted(bound):  # what is within another folder comes after it
+        words += ["--bind", bound[folder]]
     for bind in container.binds:
         words += ["--bind", bind]
     return shlex.join([*words, *container.arguments, str(image), container.python])

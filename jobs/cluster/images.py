@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from jobs.cluster.site import Site
 from jobs.display import Display, Seen
 from jobs.provenance import git_commit
 from suite.atomic import write_whole
@@ -193,6 +194,30 @@ def image_sha256(path: Path) -> str:
             f"The image {str(path)!r} cannot be read: {error.strerror}.",
             "`litesweep image build` builds one; the site file says where it is.",
         ) from error
+
+
+def checked_image(path: Path, site: Site) -> str:
+    """Return the SHA-256 of an image once its signature is verified, where the site demands one.
+
+    Raises
+    ------
+    UserError
+        If it is not there, or is not signed as it must be.
+    """
+    sha256 = image_sha256(path)
+    if site.container.verify:
+        # Never a key that a key server hands out: anybody can put one there.
+        key = site.verify_key
+        how = ("--key", str(key)) if key else ("--local",)
+        try:
+            _run(runtime(), "verify", "--all", *how, str(path))
+        except UserError as error:
+            raise UserError(
+                f"The image {path} is not signed as [container] verify = "
+                f"{site.container.verify!r} demands.",
+                error.mend,
+            ) from error
+    return sha256
 
 
 def image_labels(path: Path) -> dict[str, str]:

@@ -24,6 +24,8 @@ from suite.toml_errors import explain
 FILE_NAME = "site.toml"
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / FILE_NAME
 
+KEYRING = "keyring"
+
 MpiType = Literal["pmi2", "pmix", "none", "mpirun"]
 
 
@@ -91,6 +93,9 @@ class Container(_Table):
     """The command; `none` runs on the bare nodes."""
     image: Line | None = None
     """Relative to the site file."""
+    verify: Line | None = None
+    """Whose signature an image must bear before jobs are sent: a file with a public key (PEM),
+    relative to the site file, or `keyring` for any key in the user's own. Absent: no one's."""
     binds: tuple[Line, ...] = ()
     """Further folders, as `SOURCE[:TARGET[:ro]]`. The run and the artifacts are bound anyway."""
     arguments: tuple[Line, ...] = ()
@@ -180,12 +185,18 @@ class Site(_Table):
         return self._path(image) if image and self.container.runtime != "none" else None
 
     @property
+    def verify_key(self) -> Path | None:
+        """The absolute path of the key that images must be signed with."""
+        key = self.container.verify
+        return self._path(key) if key and key != KEYRING else None
+
+    @property
     def build_image(self) -> Path | None:
         """The absolute path of the image that builds artifacts."""
         return self._path(self.build.image) if self.build else None
 
-    def _path(self, image: str) -> Path:
-        return (self._folder / Path(image).expanduser()).absolute()
+    def _path(self, said: str) -> Path:
+        return (self._folder / Path(said).expanduser()).absolute()
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from jobs.cluster.container import python_command
-from jobs.cluster.images import image_sha256
+from jobs.cluster.images import checked_image
 from jobs.cluster.partitions import Partition, check_time_limit, partitions
 from jobs.cluster.site import CpuType, Site, find_site
 from jobs.cluster.slurm import as_the_site_says, ask, srun_arguments
@@ -118,7 +118,7 @@ def _cpu_type(site: Site, name: str, known: Sequence[Partition]) -> Iterator[Fin
             yield Finding(f"{where} time_limit", False, error.what)
     image = site.image(name)
     if image:
-        finding = _image(f"{where} image", image)
+        finding = _image(f"{where} image", image, site)
         yield finding
         if not finding.holds:
             return
@@ -128,9 +128,9 @@ def _cpu_type(site: Site, name: str, known: Sequence[Partition]) -> Iterator[Fin
         yield from _probe(site, name, image)
 
 
-def _image(claim: str, image: Path) -> Finding:
+def _image(claim: str, image: Path, site: Site) -> Finding:
     try:
-        return Finding(claim, True, f"{image}, sha256 {image_sha256(image)}")
+        return Finding(claim, True, f"{image}, sha256 {checked_image(image, site)}")
     except UserError as error:
         return Finding(claim, False, str(error))
 
@@ -153,7 +153,7 @@ def _probe(site: Site, name: str, image: Path | None) -> Iterator[Finding]:
     cpu_type, where = site.cpu_types[name], f"[cpu_types.{name}]"
     mpi = site.mpi.type != "none"
     nodes = 2 if mpi and cpu_type.nodes > 1 else 1
-    python = python_command(site.container, image, [])
+    python = python_command(site.container, image)
     said = _on_nodes(site, name, python, MEASURES, nodes=nodes, mpi=mpi)
     answers = _answers(said)
     if said.returncode or len(answers) < nodes:
@@ -181,11 +181,11 @@ def _build(site: Site, name: str) -> Iterator[Finding]:
     image = site.build_image
     if image is None:
         return
-    finding = _image("[build] image", image)
+    finding = _image("[build] image", image, site)
     yield finding
     if not finding.holds:
         return
-    python = python_command(site.container, image, [])
+    python = python_command(site.container, image)
     said = _on_nodes(site, name, python, BUILDS, nodes=1, mpi=False)
     answers = _answers(said)
     text = f"tensorflow {answers[0]['tensorflow']}" if answers else _telling(said)

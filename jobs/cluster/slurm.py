@@ -83,7 +83,8 @@ def send(
     request: Request,
     *,
     calls: Sequence[tuple[Any, ...]],
-    folders: Iterable[Path],
+    writes: Iterable[Path] = (),
+    reads: Iterable[Path] = (),
     function: Any = measure_on_cluster,
 ) -> list[str]:
     """Submit one job, or an array, in one call of sbatch.
@@ -92,8 +93,8 @@ def send(
     ----------
     calls
         The arguments of `function` for each job.
-    folders
-        What the jobs read and write beside the run's folder.
+    writes, reads
+        The folders that the jobs write to beside the run's, and that they only read.
 
     Returns
     -------
@@ -110,7 +111,7 @@ def send(
         executor = submitit.AutoExecutor(
             folder=folder.logs / "slurm",
             cluster="slurm",
-            slurm_python=python(site, request, (folder.path, *folders)),
+            slurm_python=python(site, request, (folder.path, *writes), reads),
         )
     except RuntimeError as error:
         raise UserError(
@@ -139,9 +140,11 @@ def _said(text: str) -> str:
     return "; ".join(dict.fromkeys(line.strip().rstrip(".") for line in lines))
 
 
-def python(site: Site, request: Request, folders: Iterable[Path]) -> str:
+def python(
+    site: Site, request: Request, writes: Iterable[Path] = (), reads: Iterable[Path] = ()
+) -> str:
     """Return the command that starts Python on the nodes."""
-    command = python_command(site.container, request.image, folders)
+    command = python_command(site.container, request.image, writes, reads)
     if site.mpi.type != "mpirun":
         return command
     return f"{site.mpi.mpirun.replace('{ranks}', str(request.nodes))} {command}"

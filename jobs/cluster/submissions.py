@@ -10,7 +10,7 @@ from rich.console import Console
 
 from jobs.cluster.builds import build_on_cluster
 from jobs.cluster.container import check_folders
-from jobs.cluster.images import image_sha256
+from jobs.cluster.images import checked_image
 from jobs.cluster.packing import Jobs, check_budget, check_cpu_types, limit_minutes, pack
 from jobs.cluster.partitions import check_time_limit, partitions
 from jobs.cluster.sent import read_sent, record_answer, record_cancel, record_intent
@@ -247,7 +247,7 @@ def image_digests(grid: Grid, site: Site) -> dict[str, str]:
     check_cpu_types(grid.cells, grid.sweep.measure, site)
     names = dict.fromkeys(cell.cpu_type for cell in grid.cells)
     images = dict.fromkeys(image for name in names if (image := site.image(name)))
-    return {str(image): image_sha256(image) for image in images}
+    return {str(image): checked_image(image, site) for image in images}
 
 
 def _send_missing(
@@ -268,7 +268,7 @@ def _send_missing(
         if request := _request(folder, plan, index, site):
             waiting.setdefault(request, []).append(index)
     room = site.slurm.submitted - len(live) if site.slurm.submitted else len(plan.slices)
-    _check_files(plan, [index for indices in waiting.values() for index in indices])
+    _check_files(plan, [index for indices in waiting.values() for index in indices], site)
     count, most = 0, max_array(site) if waiting else 0
     try:
         for request, indices in waiting.items():
@@ -328,17 +328,17 @@ def _send(
             site,
             request,
             calls=[(str(folder.path), index, mpi) for index in indices],
-            folders=sorted(folders),
+            reads=folders,
         )
     finally:
         record_answer(folder, request.name, job_ids)
 
 
-def _check_files(plan: Plan, indices: Sequence[int]) -> None:
+def _check_files(plan: Plan, indices: Sequence[int], site: Site) -> None:
     """Refuse to submit where an image or an artifact is not what the run was planned with."""
     images = {plan.slices[i].image: plan.slices[i].image_sha256 for i in indices}
     for image, planned in images.items():
-        if image and (found := image_sha256(Path(image))) != planned:
+        if image and (found := checked_image(Path(image), site)) != planned:
             raise UserError(
                 f"The image {image} is not the one that the run was planned with (sha256 {found}, "
                 f"not {planned}).",

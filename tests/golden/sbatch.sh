@@ -35,4 +35,4 @@ fi
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output /shared/run/logs/slurm/%A_%a_%t_log.out --error /shared/run/logs/slurm/%A_%a_%t_log.err --mpi=pmi2 --kill-on-bad-exit=1 --cpus-per-task=2 --cpu-bind=cores apptainer -q exec --sharens --bind /shared/run --bind /shared/store /shared/images/tflite.sif python3 -u -m submitit.core._submit /shared/run/logs/slurm
+srun --unbuffered --output /shared/run/logs/slurm/%A_%a_%t_log.out --error /shared/run/logs/slurm/%A_%a_%t_log.err --mpi=pmi2 --kill-on-bad-exit=1 --cpus-per-task=2 --cpu-bind=cores apptainer -q exec --sharens --no-mount home,cwd --pwd / --bind /shared/store:/shared/store:ro --bind /shared/run /shared/images/tflite.sif python3 -u -m submitit.core._submit /shared/run/logs/slurm
