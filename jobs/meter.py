@@ -108,8 +108,12 @@ class Meter:
             sampling_ns=sampling_ns,
             runtime=cell.runtime,
             delegate=cell.delegate,
+            memory_bytes=self._plan.measure.trial_memory,
         )
         trial, instances = self._take(name, cell, request)
+        if request.memory_bytes and trial.status in ("failed", "crashed"):
+            limit = f" (trial_memory grants it {request.memory_bytes / 1e6:g} MB)"
+            trial = replace(trial, error=trial.error + limit)
         if not file.is_intact():
             trial = replace(trial, validity=trial.validity | TrialFlag.ARTIFACT_CHANGED)
         return trial, instances
@@ -142,6 +146,7 @@ class Meter:
             cpus=self._cpus[: cell.threads],
             seed=self._plan.measure.seed,
             delegate=cell.delegate,
+            memory_bytes=self._plan.measure.trial_memory,
         )
         rows = run_profile(request, self._plan.measure.trial_timeout)
         if not self._files[path].is_intact():

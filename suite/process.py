@@ -4,6 +4,7 @@ import ctypes
 import os
 import resource
 import signal
+from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1
 PR_SET_TIMERSLACK = 29
@@ -21,11 +22,14 @@ def is_running(process_id: int) -> bool:
 
 
 def die_with_parent() -> None:
-    """Ask to be killed when the process that started this one ends.
+    """Ask to be killed when the process that started this one ends, and before it.
 
-    A run that is killed must not leave processes behind that use CPUs which others time.
+    A run that is killed must not leave processes behind that use CPUs which others time. And where
+    memory runs out, a model has taken it, and not the process that keeps the record.
     """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+        file.write("1000")
 
 
 def wake_in_time() -> None:

@@ -31,6 +31,10 @@ from suite.toml_errors import explain
 T = TypeVar("T")
 MAX_FILE_CHARACTERS = 4_000_000
 UNITS_S = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+UNITS_BYTES = {
+    **{"MB": 10**6, "GB": 10**9, "TB": 10**12},
+    **{"MiB": 2**20, "GiB": 2**30, "TiB": 2**40},
+}
 
 
 def _name(value: str) -> str:
@@ -60,6 +64,15 @@ def _seconds(value: Any) -> Any:
     if not match:
         raise ValueError(f"{value!r} is no duration: write it like '20 min', '90 s' or '1.5 h'")
     return float(match[1]) * UNITS_S[match[2]]
+
+
+def _bytes(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([MGT]i?B)", value.strip())
+    if not match:
+        raise ValueError(f"{value!r} is no size: write it like '2 GB', '1.5 GiB' or '500 MB'")
+    return round(float(match[1]) * UNITS_BYTES[match[2]])
 
 
 def seconds(text: str) -> float:
@@ -102,6 +115,7 @@ Seconds = Annotated[
     BeforeValidator(_seconds),
     Field(strict=True, gt=0, le=365 * 86400, json_schema_extra={"format": "duration"}),
 ]
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(strict=True, ge=10**6, le=2**60)]
 Values = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_no_twins)]
 OneOrMore = Annotated[tuple[T, ...], BeforeValidator(_as_list), Field(min_length=1)]
 
@@ -168,6 +182,9 @@ class Measure(Frozen):
     """Time for all trials of one job; artifacts are built outside it."""
     trial_timeout: Seconds = 300.0
     """A trial that takes longer is killed and recorded as hanging."""
+    trial_memory: Bytes | None = None
+    """Memory of its own that each process of a trial may take. The model's file, which is mapped,
+    is not counted; the stacks of threads are, 8 MiB each. Absent: what there is."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
     """Of the inputs and of the order of cells in a round."""
     oversubscribe: Annotated[bool, Field(strict=True)] = False

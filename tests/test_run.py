@@ -255,6 +255,21 @@ def test_a_crash_or_a_hang_costs_its_trial_alone(
     assert words in " ".join(stdout.split())
 
 
+@pytest.mark.parametrize("instances", [1, 2])
+def test_a_trial_that_wants_more_memory_than_it_may_take_says_so(
+    litesweep: Litesweep, tmp_path: Path, models: Path, instances: int
+) -> None:
+    """Python, numpy and LiteRT together take more than 20 MB."""
+    text = READY.replace("[measure]", '[measure]\ntrial_memory = "20 MB"\noversubscribe = true')
+    text = text.replace("[axes]", f"[axes]\ninstances = [{instances}]")
+    write(tmp_path, text, models)
+    done = litesweep("run", "sweep.toml", "--out", "out")
+    assert done.returncode == 1, done.stderr
+    [trial, *_] = read_results(tmp_path / "out" / "results.h5").trials
+    assert trial.status in ("failed", "crashed")
+    assert trial.error.endswith(" (trial_memory grants it 20 MB)")
+
+
 def _trial_of(pid: int) -> int:
     """Return the trial's process under the run `pid`, once it has begun to measure."""
     while True:

@@ -32,6 +32,15 @@ def failed(code: str, timeout_s: float = 60) -> TrialRow:
     return run_trial(NAME, request, timeout_s, [sys.executable, "-c", code])
 
 
+def test_where_memory_runs_out_the_trial_goes_first() -> None:
+    code = (
+        "from pathlib import Path; from suite.process import die_with_parent; die_with_parent();"
+        "print(Path('/proc/self/oom_score_adj').read_text())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert int(done.stdout) == 1000
+
+
 def test_a_trial_measures_and_says_how(tiny_tflite: Path) -> None:
     trial = measured(tiny_tflite)
     assert (trial.status, trial.error) == ("ok", "")

@@ -8,7 +8,7 @@ from statistics import fmean
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
-from suite.process import die_with_parent
+from suite.process import die_with_parent, limit_memory
 from suite.trial.protocol import TrialRequest
 from suite.trial.worker import private_stdout, seeded_inputs
 
@@ -29,6 +29,8 @@ def main() -> None:
     """Profile what standard input asks for and answer on standard output."""
     die_with_parent()
     request = TrialRequest(**json.load(sys.stdin))
+    if request.memory_bytes:
+        limit_memory(request.memory_bytes)
     channel = private_stdout()
     try:
         answer = profile(request)

@@ -14,7 +14,7 @@ from itertools import repeat
 from time import perf_counter_ns, sleep
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from suite.process import die_with_parent, wake_in_time
+from suite.process import die_with_parent, limit_memory, wake_in_time
 from suite.trial.board import END, Board
 from suite.trial.protocol import SAMPLE_BYTES, InstanceRequest
 from suite.trial.worker import (
@@ -48,7 +48,10 @@ def main() -> None:
     wake_in_time()
     channel = private_stdout()
     try:
-        instance = Instance(InstanceRequest.from_json(sys.stdin.buffer.readline()))
+        request = InstanceRequest.from_json(sys.stdin.buffer.readline())
+        if request.trial.memory_bytes:
+            limit_memory(request.trial.memory_bytes)
+        instance = Instance(request)
         _send(channel, instance.introduce(), [])
         for line in sys.stdin.buffer:
             command = json.loads(line)

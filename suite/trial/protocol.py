@@ -30,6 +30,8 @@ class TrialRequest:
     runtime: str = LITERT
     delegate: str = XNNPACK
     """What LiteRT may hand operators to."""
+    memory_bytes: int | None = None
+    """Memory of its own that the process may take."""
     shared: bool = False
     """Whether other instances of the trial have the same CPUs."""
     energy_paths: Sequence[str] = ()

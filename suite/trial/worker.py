@@ -19,7 +19,7 @@ from time import perf_counter_ns, process_time_ns
 from typing import TYPE_CHECKING, BinaryIO
 
 from suite.counters import read_counters
-from suite.process import die_with_parent
+from suite.process import die_with_parent, limit_memory
 from suite.trial.memory import arena_bytes, mapped_file, peak_rss_bytes, rss_bytes
 from suite.trial.protocol import SAMPLE_BYTES, TrialAnswer, TrialRequest
 from suite.warmup import SLOW_NS, window_size, windows_agree
@@ -45,6 +45,8 @@ def main() -> None:
     """Measure what standard input asks for and answer on standard output."""
     die_with_parent()
     request = TrialRequest(**json.load(sys.stdin))
+    if request.memory_bytes:
+        limit_memory(request.memory_bytes)
     channel = private_stdout()
     try:
         answer, samples = measure(request)
