@@ -183,6 +183,7 @@ PRUNED = """
 for with_data in (True, False):
     model = optimized("prune@0.75", with_data=with_data)
     for before, after in zip(kernels(original), kernels(model)):
+        assert not np.signbit(after[after == 0]).any()
         assert abs((after == 0).mean() - 0.75) < 0.5 / after.size, (after == 0).mean()
         if not with_data:
             kept = after != 0

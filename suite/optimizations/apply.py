@@ -41,7 +41,8 @@ def apply(chain: str, model: Any, data: TrainingData | None, how: FineTune) -> A
         for kernel, form in zip(kernels, forms, strict=True):
             if form:
                 form.advance(1.0)
-                kernel.assign(form.kernel())
+                # A masked weight below zero is a negative zero, which no encoder takes for nothing.
+                kernel.assign(form.kernel() + 0.0)
     return model
 
 
