@@ -31,7 +31,10 @@ def latency_figure(results: xr.Dataset) -> Figure:
             for colour, count in zip(shades(len(counts)), counts, strict=True)
         ]
         legend(figure, results, marks)
-        figure.supxlabel("latency of one inference, ms: median of trials and 95 % interval", size=9)
+        what = "latency of one inference"
+        if (results["figure"] == "throughput").any():
+            what = "latency, or time for each inference where a rate counts"
+        figure.supxlabel(f"{what}, ms: median of trials and 95 % interval", size=9)
         return figure
 
 
