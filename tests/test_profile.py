@@ -420,7 +420,7 @@ def test_names_of_operators_are_text_in_figure_and_report(tmp_path: Path) -> Non
     drawn = analysis.write_figures(results, tmp_path, ["svg"], operators=found)
     [figure] = [path for path in drawn if path.name == "operators.svg"]
     assert "$x_1$" in figure.read_text()
-    page = analysis.write_report(results, tmp_path / "report.html", found).read_text()
+    page = analysis.write_report(results, tmp_path / "report.html", operators=found).read_text()
     assert "<td>&lt;script&gt;$x_1$</td>" in page
     assert 'id="operators"' not in analysis.write_report(results, tmp_path / "b.html").read_text()
 
