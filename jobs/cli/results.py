@@ -172,5 +172,5 @@ def report(
         )
     file = out or (path if path.is_dir() else path.parent) / "report.html"
     results = analysis.open_slice(run, keep=True) if fixed else analysis.open_results(path)
-    extra = analysis.quantiles(path), analysis.states(path), operators_if_any(path)
+    extra = analysis.quantiles(path), analysis.states(path), operators_if_any(run)
     print(analysis.write_report(results, file, *extra))
