@@ -36,7 +36,7 @@ def build(store: ArtifactStore, key: str) -> Artifact:
     with store.building(key) as folder:
         if store.find(key) is None:
             (folder / "model.tflite").write_bytes(b"model" * 1000)
-            describe(folder, an_artifact(key), 1)
+            describe(folder / "model.tflite", an_artifact(key), 1)
     artifact = store.find(key)
     assert artifact
     return artifact
