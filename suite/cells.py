@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 
 from suite.canonical import digest
 from suite.errors import UserError
@@ -25,6 +26,9 @@ LATER_AXES: Mapping[str, str | int] = {
     "delegate": XNNPACK,
 }
 """Axes that came later, with where a cell is on them that says nothing else."""
+
+MOST_CELLS = 2_000_000
+MOST_COMPARISONS = 100_000_000
 
 OwnQuantization = Callable[[str], str]
 
@@ -118,8 +122,9 @@ def expand(sweep: Sweep, own_quantization: OwnQuantization) -> tuple[Cell, ...]:
     Raises
     ------
     UserError
-        If nothing is left of the grid.
+        If nothing is left of the grid, or it is too large.
     """
+    _check_size(sweep)
     everything = Points(model=sweep.axes.model)
     cells = dict.fromkeys(
         cell
@@ -133,6 +138,26 @@ def expand(sweep: Sweep, own_quantization: OwnQuantization) -> tuple[Cell, ...]:
             f"The sweep {sweep.name!r} has no cells: [[exclude]] takes every one of them away."
         )
     return tuple(identified(cell, sweep.models[cell.model]) for cell in cells)
+
+
+def _check_size(sweep: Sweep) -> None:
+    """Refuse what would take all memory, or for ever, before the first cell is made."""
+    sizes = {axis: len(getattr(sweep.axes, axis) or " ") for axis in (*AXES[1:], *LATER_AXES)}
+    grid = len(sweep.axes.model) * prod(sizes.values())
+    for points in sweep.include:
+        own = {axis: len(getattr(points, axis) or ()) or size for axis, size in sizes.items()}
+        grid += len(points.model or sweep.axes.model) * prod(own.values())
+    if grid > MOST_CELLS:
+        raise UserError(
+            f"The sweep {sweep.name!r} has {grid:,} cells; {MOST_CELLS:,} is the most.",
+            "Make sweeps of its parts.",
+        )
+    if grid * len(sweep.exclude) > MOST_COMPARISONS:
+        raise UserError(
+            f"The sweep {sweep.name!r} has {grid:,} cells, each to be held against "
+            f"{len(sweep.exclude):,} tables [[exclude]]: that is too many.",
+            "Name more values in each table, or make sweeps of its parts.",
+        )
 
 
 def _product(points: Points, sweep: Sweep, own: OwnQuantization) -> Iterator[Cell]:

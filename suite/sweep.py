@@ -1,7 +1,7 @@
 """The sweep: a declarative grid in one TOML file, read into frozen objects."""
 
 import re
-import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -27,9 +27,9 @@ from suite.runtimes.names import DELEGATES, LITERT, RUNTIMES, XNNPACK
 from suite.scenarios import SINGLE_STREAM
 from suite.scenarios import canonical as scenario
 from suite.toml_errors import explain
+from suite.toml_file import read_toml
 
 T = TypeVar("T")
-MAX_FILE_CHARACTERS = 4_000_000
 UNITS_S = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 UNITS_BYTES = {
     **{"MB": 10**6, "GB": 10**9, "TB": 10**12},
@@ -90,7 +90,7 @@ def seconds(text: str) -> float:
 
 
 def _no_twins(values: tuple[T, ...]) -> tuple[T, ...]:
-    twins = sorted({str(v) for v in values if values.count(v) > 1})
+    twins = sorted(str(value) for value, times in Counter(values).items() if times > 1)
     if twins:
         raise ValueError(f"{', '.join(twins)} is listed more than once")
     return values
@@ -290,11 +290,7 @@ class Sweep(Frozen):
             If the file cannot be read, is not TOML, or is not a sweep.
         """
         path = Path(path)
-        text = _read(path)
-        try:
-            table = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise UserError(f"{path} is not valid TOML: {error}.") from error
+        text, table = read_toml(path, "sweep")
         try:
             sweep = cls.model_validate(table)
         except ValidationError as error:
@@ -302,17 +298,6 @@ class Sweep(Frozen):
         sweep._folder = folder or path.resolve().parent
         sweep._text = text
         return sweep
-
-
-def _read(path: Path) -> str:
-    try:
-        # newline="" keeps the text verbatim; tomllib itself accepts either line ending.
-        with path.open(encoding="utf-8", newline="") as file:
-            return file.read(MAX_FILE_CHARACTERS)
-    except FileNotFoundError:
-        raise UserError(f"There is no sweep file {str(path)!r}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"The sweep file {str(path)!r} cannot be read: {error}.") from error
 
 
 _TABLES: Mapping[str, type[BaseModel]] = {

@@ -12,6 +12,7 @@ from suite.errors import nearest
 Location = tuple[int | str, ...]
 
 SHOWN_CHARACTERS = 60
+MOST_CHARACTERS = 400
 
 
 def explain(error: ValidationError, path: Path, tables: Mapping[str, type[BaseModel]]) -> str:
@@ -35,7 +36,7 @@ def explain(error: ValidationError, path: Path, tables: Mapping[str, type[BaseMo
             name, inner = (str(place[0]), str(place[-1])) if place else ("", "")
             table = tables.get(inner) or tables.get(name) or tables[f"{name}.*"]
             hint = nearest(str(key), table.model_fields)
-            text = f"there is no key {str(key)!r} here. {hint}"
+            text = f"there is no key {_cut(repr(str(key)))} here. {hint}"
         case "missing":
             joint, text = " ", "is missing"
         case "too_short":
@@ -51,7 +52,7 @@ def explain(error: ValidationError, path: Path, tables: Mapping[str, type[BaseMo
             text = f"{_shown(first['input'])} will not do: {message}"
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
     where = _place(location, tables)
-    return f"{path}: {where}{joint if where else ''}{text}{more}"
+    return f"{path}: {where}{joint if where else ''}{_cut(text, MOST_CHARACTERS)}{more}"
 
 
 def _worth_telling(findings: list[ErrorDetails]) -> list[ErrorDetails]:
@@ -66,8 +67,11 @@ def _worth_telling(findings: list[ErrorDetails]) -> list[ErrorDetails]:
 
 def _shown(value: object) -> str:
     """Return a value as TOML has it, or nearly so."""
-    shown = json.dumps(value, default=str, ensure_ascii=False)
-    return shown if len(shown) <= SHOWN_CHARACTERS else shown[:SHOWN_CHARACTERS] + "…"
+    return _cut(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def _cut(text: str, most: int = SHOWN_CHARACTERS) -> str:
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def _place(location: Location, tables: Mapping[str, type[BaseModel]]) -> str:
@@ -76,7 +80,7 @@ def _place(location: Location, tables: Mapping[str, type[BaseModel]]) -> str:
     parts = list(location)
     table = str(parts[0]) if parts else ""
     if f"{table}.*" in tables and len(parts) > 1:
-        words.append(f"[{table}.{parts[1]}]")
+        words.append(f"[{table}.{_cut(str(parts[1]))}]")
         parts = parts[2:]
     elif table in tables and len(parts) > 1 and isinstance(parts[1], int):
         words.append(f"[[{table}]] number {parts[1] + 1}")
@@ -88,5 +92,5 @@ def _place(location: Location, tables: Mapping[str, type[BaseModel]]) -> str:
         if isinstance(part, int):
             words[-1] += f", value {part + 1}"
         else:
-            words.append(str(part))
+            words.append(_cut(str(part)))
     return " ".join(words)

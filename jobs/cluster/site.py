@@ -1,7 +1,6 @@
 """The site profile: what a cluster offers, in one TOML file, read into frozen objects."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -20,6 +19,7 @@ from pydantic import (
 from suite.errors import UserError, nearest
 from suite.sweep import Name, Seconds
 from suite.toml_errors import explain
+from suite.toml_file import read_toml
 
 FILE_NAME = "site.toml"
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / FILE_NAME
@@ -207,13 +207,7 @@ class Site(_Table):
         UserError
             If the file cannot be read, is not TOML, or is no profile.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise UserError(f"{path} is not valid TOML: {error}.") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"The site file {str(path)!r} cannot be read: {error}.") from error
+        _, table = read_toml(path, "site")
         return cls.of(table, path, path.absolute().parent)
 
     @classmethod
