@@ -6,12 +6,13 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint con
 # pip says nothing while it unpacks, for a minute or more: how much is there is said meanwhile.
 INSTALL = @(while sleep 5 >/dev/null 2>&1; kill -0 $$$$ 2>/dev/null; do du -sh $(VENV); done) & $(PIP)
 
-.PHONY: help setup demo cluster-demo test lint types check docs bench baseline optimizations clean
+.PHONY: help setup demo cluster-demo test lint types check audit docs bench baseline optimizations clean
 help:
 	@echo "make demo      set up, measure a ResNet50, print the table, draw the figures"
 	@echo "make cluster-demo  the same on a throw-away Slurm cluster (Debian 12, root)"
 	@echo "make test      set up and run the tests"
 	@echo "make check     lint and types"
+	@echo "make audit     look the pinned packages up among known vulnerabilities"
 	@echo "make docs      build the site into build/docs"
 	@echo "make bench     compare with other harnesses: ratios, no absolute times"
 	@echo "make baseline  measure the baseline anew and rewrite docs/baseline.md"
@@ -47,6 +48,9 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(BIN)/mypy
 check: lint types
+audit: $(VENV)/.test
+	$(PIP) --quiet pip-audit
+	PATH=$(BIN):$$PATH .ci/audit
 
 docs: $(VENV)/.test
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
