@@ -336,7 +336,7 @@ def test_data_that_do_not_fit(apart: Workshop, models: Path, tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"\(3, 5, 5, 3\).*\(examples, 16, 16, 3\)"):
         apart.build(request(models, "tiny.keras", "int8", data=str(tmp_path / "wrong.npy")))
     (tmp_path / "text.npy").write_text("no array")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match=r"no \.npz or \.npy file"):
         apart.build(request(models, "tiny.keras", "int8", data=str(tmp_path / "text.npy")))
 
 
@@ -345,9 +345,9 @@ def test_data_that_do_not_fit(apart: Workshop, models: Path, tmp_path: Path) -> 
     [
         ([np.full((5, 2), np.nan)], "NaN or infinity"),
         ([np.full((5, 2), 1e300)], "NaN or infinity, or what is that as float32"),
-        ([np.full((5, 2), "a")], "<U1, and not numbers"),
-        ([np.ones((5, 2), complex)], "complex128, and not numbers"),
-        ([np.ones((5, 2), "M8[s]")], "not numbers"),
+        ([np.full((5, 2), "a")], "<U1 of shape .* no numbers"),
+        ([np.ones((5, 2), complex)], "complex128 of shape .* no numbers"),
+        ([np.ones((5, 2), "M8[s]")], "datetime64.* no numbers"),
         ([np.float32(1)], r"of shape \(\)"),
         ([np.ones((5, 2)), np.ones((3, 2))], "different numbers of examples: 5, 3"),
     ],

@@ -155,7 +155,7 @@ def test_names_that_no_file_system_should_see(tmp_path: Path, name: str) -> None
 def test_files_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "sweep.toml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is not text in UTF-8"):
         Sweep.load(path)
     with pytest.raises(UserError, match="no sweep file"):
         Sweep.load(tmp_path / "absent.toml")
