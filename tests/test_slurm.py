@@ -16,6 +16,8 @@ from jobs.cluster.partitions import check_time_limit, partitions
 from jobs.cluster.sent import read_sent, record_answer, record_cancel, record_intent
 from jobs.cluster.site import Container, Site
 from jobs.cluster.slurm import (
+    BEGUN,
+    LATE_S,
     Request,
     ask,
     ended_jobs,
@@ -24,6 +26,7 @@ from jobs.cluster.slurm import (
     parameters,
     python,
     send,
+    srun_again,
 )
 from jobs.cluster.status import _telling_lines
 from jobs.run_folder import RunFolder
@@ -100,6 +103,42 @@ def test_what_runs_is_named_and_nothing_is_pickled_by_value(tmp_path: Path, comm
     assert b"measure_on_cluster" in content
     assert b"jobs.worker" in content
     assert b"co_code" not in content and len(content) < 1000
+
+
+@pytest.mark.parametrize(
+    ("ends", "calls", "code"),
+    [
+        (["1 142", "0 0"], 2, 0),  # MPI did not start: again
+        (["1 143", "0 7"], 2, 7),
+        (["1 142", "1 142"], 2, 142),  # once
+        (["0 142"], 1, 142),  # killed before that
+        (["3 137"], 1, 137),  # or after
+        (["1 1"], 1, 1),  # ended, and by no signal
+        (["1 0"], 1, 0),
+    ],
+)
+def test_where_mpi_does_not_start_srun_is_called_once_more(
+    tmp_path: Path, commands: Path, ends: list[str], calls: int, code: int
+) -> None:
+    """Each call of srun takes some seconds and ends with a code; MPI has one second to start."""
+    (tmp_path / "ends").write_text("\n".join(ends) + "\n")
+    command(
+        commands,
+        "srun",
+        f"""
+        echo "$@" >> {tmp_path}/calls
+        read seconds code <<END
+        $(sed -n "$(wc -l < {tmp_path}/calls)p" {tmp_path}/ends)
+        END
+        sleep $seconds; exit $code
+        """,
+    )
+    lines = [line.replace(str(1 + LATE_S), "2") for line in srun_again(start_s=1)]
+    script = "\n".join([*lines, "srun --mpi=pmi2 'a  b'"])
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (tmp_path / "calls").read_text() == "--mpi=pmi2 a  b\n" * calls
+    assert done.returncode == code
+    assert len(BEGUN.findall(done.stderr.replace("job  ", "job 1 "))) == calls - 1
 
 
 def test_mpirun_in_place_of_srun(tmp_path: Path) -> None:

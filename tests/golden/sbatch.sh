@@ -32,6 +32,15 @@ if ! echo 'abababababababababababababababababababababababababababababababab  /sh
   echo litesweep: the image /shared/images/tflite.sif is not the one that the run was planned with: its sha256 is not abababababababababababababababababababababababababababababababab. >&2
   exit 65
 fi
+srun() {
+  local code took begun=$SECONDS
+  command srun "$@" && return
+  code=$? took=$((SECONDS - begun))
+  [ $code -gt 128 ] && [ $took -ge 120 ] && [ $took -le 180 ] || return $code
+  echo litesweep: MPI did not bring all ranks together. Once more. >&2
+  echo "$(date +%FT%T) job $SLURM_JOB_ID begins" >&2
+  command srun "$@"
+}
 
 # command
 export SUBMITIT_EXECUTOR=slurm
