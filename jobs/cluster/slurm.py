@@ -133,7 +133,7 @@ def send(
             else f"Correct [cpu_types.{request.cpu_type}] in the site file; "
             "`litesweep site check` tries each of its claims.",
         ) from error
-    LOG.info("submitted %s for %s as %s", len(jobs), request, jobs[0].job_id)
+    LOG.info("submitted %s jobs %r: %s and so on", len(jobs), request.name, jobs[0].job_id)
     return [str(job.job_id) for job in jobs]
 
 
