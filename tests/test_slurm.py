@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 from submitit.slurm.slurm import _make_sbatch_string
 
+from jobs.cluster.batch import BEGUN, LATE_S, srun_again
 from jobs.cluster.container import check_folders
 from jobs.cluster.partitions import check_time_limit, partitions
 from jobs.cluster.sent import read_sent, record_answer, record_cancel, record_intent
 from jobs.cluster.site import Container, Site
 from jobs.cluster.slurm import (
-    BEGUN,
-    LATE_S,
     Request,
     ask,
     ended_jobs,
@@ -26,7 +25,6 @@ from jobs.cluster.slurm import (
     parameters,
     python,
     send,
-    srun_again,
 )
 from jobs.cluster.status import _telling_lines
 from jobs.run_folder import RunFolder

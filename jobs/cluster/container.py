@@ -66,21 +66,3 @@ def python_command(
     for bind in container.binds:
         words += ["--bind", bind]
     return shlex.join([*words, *container.arguments, str(image), container.python])
-
-
-def check_lines(image: Path | None, sha256: str) -> list[str]:
-    """Return lines of a batch script that refuse to go on with another image than the planned."""
-    if image is None:
-        return []
-    name = shlex.quote(str(image))
-    return [
-        f"if [ ! -r {name} ]; then",
-        f"  echo litesweep: there is no image {name} on $(hostname), or it cannot be read. >&2",
-        "  exit 66",
-        "fi",
-        f"if ! echo {shlex.quote(f'{sha256}  {image}')} | sha256sum --check --status; then",
-        f"  echo litesweep: the image {name} is not the one that the run was planned with: "
-        f"its sha256 is not {sha256}. >&2",
-        "  exit 65",
-        "fi",
-    ]

@@ -14,11 +14,11 @@ from typing import Any
 
 import submitit
 
-from jobs.cluster.container import check_lines, python_command
+from jobs.cluster.batch import BEGINS, check_lines, srun_again
+from jobs.cluster.container import python_command
 from jobs.cluster.site import Site
 from jobs.run_folder import RunFolder, check_ours
 from jobs.worker import measure_on_cluster
-from jobs.world import START_S
 from suite.errors import UserError
 from suite.topology import parse_cpu_list
 
@@ -28,13 +28,8 @@ SIGNAL = "B:USR2@10"
 """submitit has Slurm signal a job before its time limit. Apptainer's process outside the container
 would end by it, and there is nothing to save: every trial is in the journal when it ends. So only
 the batch script gets it, and takes no notice."""
-LATE_S = 60
-"""That a rank may begin after srun has."""
 DEFAULT_MAX_ARRAY = 1001
 """Slurm's own default of MaxArraySize."""
-BEGINS = 'echo "$(date +%FT%T) job $SLURM_JOB_ID begins" >&2'
-BEGUN = re.compile(r"^\S+ job \d+ begins$", re.MULTILINE)
-"""A job that Slurm queued again goes on in the log of before, whose words are not of its end."""
 DEFAULTS = ("SBATCH_", "SRUN_", "SQUEUE_", "SACCT_", "SINFO_", "SCANCEL_", "SLURM_")
 """Variables that begin so change what Slurm's commands do, and go before an sbatch script: SBATCH_*
 and so on are a user's defaults, SLURM_* are a job's that we are called from."""
@@ -189,27 +184,6 @@ def parameters(site: Site, request: Request) -> dict[str, Any]:
         "slurm_srun_args": srun_arguments(site, cpu_type.cpus),
         **{key: value for key, value in wanted.items() if value is not None},
     }
-
-
-def srun_again(start_s: int = START_S) -> list[str]:
-    """Return lines of a batch script by which srun is called once more if MPI did not start.
-
-    Some rank in a thousand jobs or in ten, by the versions of Slurm and MPI, is lost to the others
-    and ends by its alarm, which srun tells of as 128 and a signal: its own, or the one that has
-    ended another. What a second call finds in the journals it does not measure again.
-    """
-    return [
-        "srun() {",
-        "  local code took begun=$SECONDS",
-        '  command srun "$@" && return',
-        "  code=$? took=$((SECONDS - begun))",
-        f"  [ $code -gt 128 ] && [ $took -ge {start_s} ] && [ $took -le {start_s + LATE_S} ] "
-        "|| return $code",
-        "  echo litesweep: MPI did not bring all ranks together. Once more. >&2",
-        f"  {BEGINS}",
-        '  command srun "$@"',
-        "}",
-    ]
 
 
 def srun_arguments(site: Site, cpus: int) -> list[str]:

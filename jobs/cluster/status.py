@@ -14,8 +14,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from jobs.cluster.batch import BEGUN
 from jobs.cluster.sent import Sent, read_sent
-from jobs.cluster.slurm import BEGUN, LiveJob, ended_jobs, live_jobs
+from jobs.cluster.slurm import LiveJob, ended_jobs, live_jobs
 from jobs.collect import has_shard
 from jobs.display import duration
 from jobs.plan import Plan

@@ -123,8 +123,6 @@ def remove(store: ArtifactStore, leftover: Leftover) -> bool:
         if leftover.path == store.folder(key):
             leftover.path.rename(half_built)  # gone before anything in it is
             shutil.rmtree(half_built)
-            with suppress(OSError):  # others are in it
-                leftover.path.parent.rmdir()
         (store.locks / key).unlink()  # who waits for it makes another
     return True
 
