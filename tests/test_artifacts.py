@@ -649,7 +649,7 @@ def test_ctrl_c_ends_the_builders(models: Path, tmp_path: Path) -> None:
     assert "KeyboardInterrupt" in err
     assert not any(_runs(builder) for builder in builders)
     assert not list(tmp_path.glob(".building-*"))
-    assert not list(tmp_path.glob("??/*"))
+    assert not list(tmp_path.glob("??/*")), err
 
 
 def _runs(pid: int) -> bool:

@@ -18,7 +18,7 @@ import psutil
 
 from suite.artifacts.builder import REQUEST
 from suite.artifacts.request import ArtifactRequest
-from suite.artifacts.store import Artifact, ArtifactStore
+from suite.artifacts.store import LOOK_EVERY_S, Artifact, ArtifactStore
 from suite.errors import UserError
 from suite.topology import granted_cpus
 
@@ -130,9 +130,11 @@ class _Work:
         with ThreadPoolExecutor(builders_at_once(waiting)) as pool:
             try:
                 futures = [pool.submit(self._build, request) for request in waiting]
-                wait(futures, return_when=FIRST_EXCEPTION)
-                for future in futures:
-                    if future.done():
+                waiting_for = set(futures)
+                # A Ctrl-C that comes just before a call that blocks is noticed when that returns.
+                while waiting_for:
+                    done, waiting_for = wait(waiting_for, LOOK_EVERY_S, FIRST_EXCEPTION)
+                    for future in done:
                         future.result()
             except BaseException:
                 self._stop()
