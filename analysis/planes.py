@@ -1,6 +1,7 @@
 """Results cut into what a table or a panel can hold: quantization × threads."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -26,7 +27,10 @@ def planes(
 
 def _title(plane: xr.Dataset, telling: list[str]) -> str:
     values = {axis: plane[axis].item() for axis in ("model", *telling)}
-    return ", ".join(
-        str(value) if axis in ("model", "cpu_type") else f"{axis} {value}"
-        for axis, value in values.items()
-    )
+    return ", ".join(_named(axis, value) for axis, value in values.items())
+
+
+def _named(axis: str, value: Any) -> str:
+    if axis in ("model", "cpu_type"):
+        return str(value)
+    return "own resolution" if (axis, value) == ("resolution", 0) else f"{axis} {value}"
