@@ -18,7 +18,7 @@ from suite.trial.loads import Load, Server, run_load_trial
 from suite.trial.protocol import TrialRequest
 from tests.benchmarks.paired import Finding, ratios_in_turn
 
-PAIRS = 15
+PAIRS = 7
 SEARCHES = 5
 BOUND = 5
 """Times the latency of one invocation."""
