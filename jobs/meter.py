@@ -57,6 +57,7 @@ class Meter:
     ) -> None:
         self._plan = plan
         self._cpus = cpus
+        self._places = read_cpus(cpus)
         self._artifacts = artifacts
         self._journal = journal
         self._watch = watch
@@ -83,16 +84,28 @@ class Meter:
         InterruptedError
             If nobody waits for it.
         """
-        if not self._is_wanted():
-            raise InterruptedError("the process that waited for this job has ended")
+        self._check_wanted()
         self._watch.before(number)
         name = TrialName(self._plan.run_id, cell.cell_id, self._watch.node_id, number, order)
         trial, instances = self._run(name, cell, sampling_ns)
         trial = replace(trial, validity=trial.validity | self._flags)
-        for instance in instances:  # without their trial they count for nothing
-            self._journal.append(instance)
-        self._journal.append(trial)
+        self._journal.append(*instances, trial)  # without their trial they count for nothing
         return trial
+
+    def _check_wanted(self) -> None:
+        if not self._is_wanted():
+            raise InterruptedError("the process that waited for this job has ended")
+
+    def _request(self, cell: Cell) -> TrialRequest:
+        return TrialRequest(
+            artifact_path=str(self._artifacts[cell.cell_id].path),
+            threads=cell.threads,
+            cpus=self._cpus[: cell.threads],
+            seed=self._plan.measure.seed,
+            runtime=cell.runtime,
+            delegate=cell.delegate,
+            memory_bytes=self._plan.measure.trial_memory,
+        )
 
     def _run(self, name: TrialName, cell: Cell, sampling_ns: int) -> Taken:
         path = self._artifacts[cell.cell_id].path
@@ -100,16 +113,7 @@ class Meter:
         if not file.is_intact():
             said = f"{path} has changed since the job began"
             return name.refused(said, TrialFlag.ARTIFACT_CHANGED), ()
-        request = TrialRequest(
-            artifact_path=str(path),
-            threads=cell.threads,
-            cpus=self._cpus[: cell.threads],
-            seed=self._plan.measure.seed,
-            sampling_ns=sampling_ns,
-            runtime=cell.runtime,
-            delegate=cell.delegate,
-            memory_bytes=self._plan.measure.trial_memory,
-        )
+        request = replace(self._request(cell), sampling_ns=sampling_ns)
         trial, instances = self._take(name, cell, request)
         if request.memory_bytes and trial.status in ("failed", "crashed"):
             limit = f" (trial_memory grants it {request.memory_bytes / 1e6:g} MB)"
@@ -123,9 +127,8 @@ class Meter:
         scenario = parse(cell.scenario)
         if cell.instances == 1 and scenario.kind == SINGLE_STREAM:
             return run_trial(name, request, timeout_s, instruments=instruments), ()
-        cpus = read_cpus(self._cpus)
-        placement = place_instances(cpus, cell.threads, cell.instances)
-        shared = cell.cpus > len(cpus)
+        placement = place_instances(self._places, cell.threads, cell.instances)
+        shared = cell.cpus > len(self._places)
         load = Load(scenario, placement, cell.batch, shared)
         return run_load_trial(name, request, load, timeout_s, instruments=instruments)
 
@@ -137,18 +140,9 @@ class Meter:
         InterruptedError
             If nobody waits for it.
         """
-        if not self._is_wanted():
-            raise InterruptedError("the process that waited for this job has ended")
+        self._check_wanted()
         path = self._artifacts[cell.cell_id].path
-        request = TrialRequest(
-            artifact_path=str(path),
-            threads=cell.threads,
-            cpus=self._cpus[: cell.threads],
-            seed=self._plan.measure.seed,
-            delegate=cell.delegate,
-            memory_bytes=self._plan.measure.trial_memory,
-        )
-        rows = run_profile(request, self._plan.measure.trial_timeout)
+        rows = run_profile(self._request(cell), self._plan.measure.trial_timeout)
         if not self._files[path].is_intact():
             return (refused(f"{path} has changed since the job began"),)
         return rows

@@ -1,18 +1,16 @@
 """The parent's side of a profile: start the process, sleep until it is done, take what it says."""
 
 import json
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from suite.canonical import digest
 from suite.results.rows import OperatorRow
+from suite.trial.launch import ERROR_CHARACTERS, ask
 from suite.trial.protocol import TrialRequest
 
 WORKER = (sys.executable, "-m", "suite.profile.worker")
-ERROR_CHARACTERS = 500
 
 
 def run_profile(
@@ -35,29 +33,17 @@ def run_profile(
         The operators in the order of execution, or one row that says why there are none; of no
         cell yet, see `of_cell`.
     """
+    output, failure = ask(command, request, timeout_s)
+    if failure:
+        return (refused(failure["error"]),)
     try:
-        done = subprocess.run(
-            command,
-            input=json.dumps(asdict(request)).encode(),
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-            start_new_session=True,  # so that Ctrl-C is ours to handle
-        )
-    except subprocess.TimeoutExpired:
-        return (refused(f"no answer within {timeout_s:g} s"),)
-    if done.returncode < 0:
-        return (refused(f"killed by {signal.Signals(-done.returncode).name}"),)
-    try:
-        said = json.loads(done.stdout)
-        if "error" in said:
-            return (refused(said["error"]),)
+        said = json.loads(output)
         return tuple(
             _row(place, runs=said["runs"], **operator)
             for place, operator in enumerate(said["operators"])
         ) or (refused("no operators"),)
     except (ValueError, KeyError, TypeError):
-        return (refused(f"ended with exit code {done.returncode} and no answer"),)
+        return (refused("ended with exit code 0 and no answer"),)
 
 
 def refused(error: str) -> OperatorRow:

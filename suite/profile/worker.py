@@ -1,16 +1,13 @@
 """The process that is profiled: started by `suite.profile.launch`, with a request on its input."""
 
-import json
 import os
-import sys
 from collections.abc import Sequence
 from statistics import fmean
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
-from suite.process import die_with_parent, limit_memory
 from suite.trial.protocol import TrialRequest
-from suite.trial.worker import private_stdout, seeded_inputs
+from suite.trial.worker import respond, seeded_inputs
 
 if TYPE_CHECKING:
     from suite.runtimes.litert import LiteRt
@@ -27,18 +24,7 @@ CUT_OFF_NS = 500.0
 
 def main() -> None:
     """Profile what standard input asks for and answer on standard output."""
-    die_with_parent()
-    request = TrialRequest(**json.load(sys.stdin))
-    if request.memory_bytes:
-        limit_memory(request.memory_bytes)
-    channel = private_stdout()
-    try:
-        answer = profile(request)
-    except Exception as error:
-        answer = {"error": f"{type(error).__name__}: {error}"}
-    channel.write(json.dumps(answer).encode())
-    channel.flush()
-    os._exit(0)
+    respond(lambda request: (profile(request), b""))
 
 
 def profile(request: TrialRequest) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """LiteRT, with XNNPACK or on its own kernels."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from suite.runtimes.delegation import count_delegated
+from suite.runtimes.delegation import Operator, count_delegated
 from suite.runtimes.names import XNNPACK
 from suite.runtimes.protocol import Tensor, Values, most_of
 
@@ -39,7 +40,7 @@ class LiteRt:
 
     def delegation(self) -> tuple[int, int]:
         """Return the operators of the graph, and how many of them a delegate took."""
-        return count_delegated(self.interpreter._get_ops_details())
+        return count_delegated(self._operators)
 
     def computes_in(self) -> str:
         """Return the types that its operators write: LiteRT computes in the types of its tensors.
@@ -50,7 +51,7 @@ class LiteRt:
         types = {tensor["index"]: np.dtype(tensor["dtype"]).name for tensor in tensors}
         return most_of(
             types[int(written)]
-            for operator in self.interpreter._get_ops_details()
+            for operator in self._operators
             for written in operator["outputs"]
             if int(written) in types
         )
@@ -68,6 +69,11 @@ class LiteRt:
         except ValueError:  # one that is not allocated, or of a type that numpy has not
             return None
         return places
+
+    @cached_property
+    def _operators(self) -> Sequence[Operator]:
+        listed: Sequence[Operator] = self.interpreter._get_ops_details()
+        return listed
 
 
 def load(path: str, threads: int, delegate: str) -> LiteRt:

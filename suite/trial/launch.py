@@ -98,25 +98,39 @@ def run_trial(
     blank = name.row(start_unix_ns=time.time_ns())
     before = Withheld.so_far(request.cpus)
     begin = time.perf_counter_ns()
-    with instruments.watching(request.cpus) as seen, tempfile.TemporaryFile() as stderr:
-        process = start(command, stderr)
-        try:
-            # With a time limit, communicate() waits in poll(2): the parent sleeps.
-            output, _ = process.communicate(json.dumps(asdict(request)).encode(), timeout_s)
-        except subprocess.TimeoutExpired:
-            kill(process)
-            failure = timed_out(timeout_s)
-        except BaseException:
-            kill(process)
-            raise
-        else:
-            failure = _failure(process.returncode, output, stderr)
+    with instruments.watching(request.cpus) as seen:
+        output, failure = ask(command, request, timeout_s)
         wall_ns = time.perf_counter_ns() - begin
     withheld = Withheld.so_far(request.cpus).since(before)
     blank = replace(blank, process_wall_ns=wall_ns, **asdict(withheld), **seen.columns())
     if failure:
         return replace(blank, validity=int(TrialFlag.FAILED), **failure)
     return _judged(blank, request, output, instruments)
+
+
+def ask(
+    command: Sequence[str], request: TrialRequest, timeout_s: float
+) -> tuple[bytes, dict[str, Any]]:
+    """Start a process, give it a request, and sleep until it has answered.
+
+    Returns
+    -------
+    output, failure
+        What it has written, the first line JSON; the fields of a row that say why it has not
+        answered, none if it has.
+    """
+    with tempfile.TemporaryFile() as stderr:
+        process = start(command, stderr)
+        try:
+            # With a time limit, communicate() waits in poll(2): the parent sleeps.
+            output, _ = process.communicate(json.dumps(asdict(request)).encode(), timeout_s)
+        except subprocess.TimeoutExpired:
+            kill(process)
+            return b"", timed_out(timeout_s)
+        except BaseException:
+            kill(process)
+            raise
+        return output, _failure(process.returncode, output, stderr)
 
 
 def start(
@@ -148,7 +162,10 @@ def _failure(returncode: int, output: bytes, stderr: IO[bytes]) -> dict[str, Any
     header, newline, _ = output.partition(b"\n")
     if returncode or not newline:
         return ended(returncode, stderr)
-    said = json.loads(header)
+    try:
+        said = json.loads(header)
+    except ValueError:
+        return ended(returncode, stderr)
     return refused(said["error"]) if "error" in said else {}
 
 

@@ -16,7 +16,7 @@ from array import array
 from dataclasses import asdict, dataclass
 from itertools import count, pairwise, repeat
 from time import perf_counter_ns, process_time_ns
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from suite.counters import read_counters
 from suite.process import die_with_parent, limit_memory
@@ -43,19 +43,32 @@ PROBING_NS = 5_000_000
 
 def main() -> None:
     """Measure what standard input asks for and answer on standard output."""
+
+    def measured(request: TrialRequest) -> tuple[dict[str, Any], bytes]:
+        answer, samples = measure(request)
+        return asdict(answer), samples.tobytes()
+
+    respond(measured)
+
+
+def respond(work: "Callable[[TrialRequest], tuple[dict[str, Any], bytes]]") -> NoReturn:
+    """Do what standard input asks for, answer on standard output, and end the process.
+
+    Parameters
+    ----------
+    work
+        Returns what goes into the answer's line, and what stands behind it.
+    """
     die_with_parent()
     request = TrialRequest(**json.load(sys.stdin))
     if request.memory_bytes:
         limit_memory(request.memory_bytes)
     channel = private_stdout()
     try:
-        answer, samples = measure(request)
+        line, data = work(request)
     except Exception as error:
-        line = {"error": f"{type(error).__name__}: {error}"}
-        samples = array("Q")
-    else:
-        line = asdict(answer)
-    channel.write(json.dumps(line).encode() + b"\n" + samples.tobytes())
+        line, data = {"error": f"{type(error).__name__}: {error}"}, b""
+    channel.write(json.dumps(line).encode() + b"\n" + data)
     channel.flush()
     # The interpreter's destructors have nothing to add, and may crash.
     os._exit(0)
