@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
-from analysis.dataset import axis_names, node_names, results_file
+from analysis.naming import axis_names, node_names, results_file
 from analysis.speedups import between
 from suite.errors import UserError
 from suite.results.normal import KINDS

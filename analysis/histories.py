@@ -12,8 +12,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from analysis.change_points import LEAST_RUNS, first_p_value, segments
-from analysis.dataset import RESULTS_FILE, numbered, open_results, results_file, run_name
+from analysis.dataset import open_results
 from analysis.differences import holm
+from analysis.naming import RESULTS_FILE, numbered, results_file, run_name
 from analysis.runs import combine
 from suite.errors import UserError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.dataset import node_names, results_file
+from analysis.naming import node_names, results_file
 from suite.results.read import read_results
 
 COUNTERS = {"steal_ns": "stolen_cpus", "throttled_ns": "throttled_cpus"}

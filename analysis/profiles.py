@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.dataset import axis_names, coordinates, node_names, results_file
+from analysis.naming import axis_names, coordinates, node_names, results_file
 from analysis.slices import known_values, parse
 from suite.errors import UserError
 from suite.results.read import read_results

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.dataset import axis_names, coordinates, node_names, results_file
+from analysis.naming import axis_names, coordinates, node_names, results_file
 from suite.errors import UserError, nearest
 from suite.results.read import read_results
 from suite.results.rows import CellRow, Results

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from analysis.dataset import host_of
 from analysis.differences import Difference, paired, unpaired
+from analysis.naming import host_of
 from analysis.noise import KINDS, STORED, SelfNoise
 from suite.results.rows import LOCAL
 

@@ -26,7 +26,6 @@ TRIALS_OF = {"median_ns": "trial_median_ns", "energy_j": "trial_energy_j"}
 DRAWS = 1000
 
 Floats = npt.NDArray[np.float64]
-Point = tuple[int, ...]
 
 
 def pareto(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from analysis.dataset import host_of
+from analysis.naming import host_of
 
 LEVELS = ("node", "trial", "invocation")
 
