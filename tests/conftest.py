@@ -13,6 +13,7 @@ from hypothesis import settings
 from analysis import open_results
 from suite.results.rows import Results
 from suite.results.write import write_results
+from tests.workshop import Workshop
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -47,6 +48,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store")
     os.environ["LITESWEEP_STORE"] = str(folder)
     return folder
+
+
+@pytest.fixture
+def workshop(store: Path, tmp_path: Path) -> Workshop:
+    """Builds in the session's store: what one test has built, another finds."""
+    return Workshop(store, tmp_path / "logs")
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Workshop:
+    """Builds in a store of its own."""
+    return Workshop(tmp_path / "store", tmp_path / "logs")
 
 
 Opened = Callable[[Results], xr.Dataset]

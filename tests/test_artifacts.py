@@ -4,89 +4,27 @@ import json
 import math
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from suite import ModelSpec, UserError
-from suite.artifacts.build import (
-    BuildFailure,
-    Built,
-    build_artifacts,
-    builders_at_once,
-    free_memory_bytes,
-)
+from suite import UserError
 from suite.artifacts.check import UnfitError, agreement, check_operators, check_outputs
-from suite.artifacts.request import ArtifactRequest
-from suite.artifacts.store import Artifact, ArtifactStore
+from suite.artifacts.store import Artifact
 from suite.models.examples import InputSpec, given_examples
 from suite.models.operators import Work
-from suite.models.source import EXAMPLE_DATA, resolve_source
+from suite.models.source import EXAMPLE_DATA
 from suite.models.tflite_file import TfliteFile, read_tflite
 from suite.quantizations import RECIPES
+from tests.workshop import Workshop, request
 
 pytestmark = pytest.mark.tensorflow
-
-
-def request(
-    folder: Path,
-    source: str,
-    quantization: str,
-    optimization: str = "none",
-    *,
-    resolution: int = 0,
-    batch: int = 1,
-    **spec: object,
-) -> ArtifactRequest:
-    declared = ModelSpec(source=source, **spec)  # type: ignore[arg-type]
-    found = resolve_source("m", declared, folder)
-    return ArtifactRequest("m", declared, found, quantization, optimization, resolution, batch)
-
-
-class Workshop:
-    """Builds in one store, and keeps no count of anything else."""
-
-    def __init__(self, root: Path, logs: Path) -> None:
-        self.store = ArtifactStore(root)
-        self.logs = logs
-
-    def build(self, *requests: ArtifactRequest) -> list[Built]:
-        built = build_artifacts(requests, self.store, lambda event: None, self.logs)
-        return [built[request.key] for request in requests]
-
-    def artifact(self, request: ArtifactRequest) -> Artifact:
-        [built] = self.build(request)
-        assert isinstance(built, Artifact), built
-        return built
-
-    def failure(self, request: ArtifactRequest) -> str:
-        [built] = self.build(request)
-        assert isinstance(built, BuildFailure)
-        return built.reason
-
-    def litter(self) -> list[Path]:
-        return list(self.store.root.glob(".building-*"))
-
-
-@pytest.fixture
-def workshop(store: Path, tmp_path: Path) -> Workshop:
-    """Builds in the session's store: what one test has built, another finds."""
-    return Workshop(store, tmp_path / "logs")
-
-
-@pytest.fixture
-def apart(tmp_path: Path) -> Workshop:
-    """Builds in a store of its own."""
-    return Workshop(tmp_path / "store", tmp_path / "logs")
 
 
 @pytest.fixture(scope="session")
@@ -561,136 +499,6 @@ def test_the_key_is_of_what_bears_on_the_file(models: Path) -> None:
         request(models, "keras:ResNet50", "float32", weights="tiny.keras"),
     ]
     assert len({plain.key, *(other.key for other in others)}) == 8
-
-
-BUILD = """
-    import sys
-    from pathlib import Path
-    from suite import ModelSpec
-    from suite.artifacts.build import build_artifacts
-    from suite.artifacts.request import ArtifactRequest
-    from suite.artifacts.store import ArtifactStore
-    from suite.models.source import EXAMPLE_DATA, resolve_source
-    folder, root, source, *quantizations = sys.argv[1:]
-    spec = ModelSpec(source=source)
-    found = resolve_source("m", spec, Path(folder))
-    requests = [ArtifactRequest("m", spec, found, q) for q in quantizations]
-    events = lambda event: print(event.what, event.request.quantization, flush=True)
-    built = build_artifacts(requests, ArtifactStore(Path(root)), events, Path(root) / "logs")
-    for artifact in built.values():
-        print(getattr(artifact, "reason", "there"), flush=True)
-"""
-
-
-def build_elsewhere(
-    models: Path, root: Path, source: str, *quantizations: str, **env: str
-) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(BUILD), models, root, source, *quantizations],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **env},
-    )
-
-
-def builders_of(pid: int) -> Iterator[int]:
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        for child in (thread / "children").read_text().split():
-            yield int(child)
-
-
-def test_two_that_start_together_build_once(models: Path, tmp_path: Path) -> None:
-    both = [build_elsewhere(models, tmp_path, "tiny.keras", "float32", "dynamic") for _ in "ab"]
-    said = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert all(out.count("there") == 2 for out, _ in said)
-    logs = [path.read_text() for path in (tmp_path / "logs").glob("*.log")]
-    assert len(list(tmp_path.glob("??/*/model.tflite"))) == 2
-    assert not list(tmp_path.glob(".building-*"))
-    assert len(logs) == 2
-
-
-@pytest.mark.parametrize("damage", ["model.tflite", "artifact.json", "half", "older"])
-def test_an_artifact_that_is_no_longer_whole_is_built_anew(
-    apart: Workshop, models: Path, damage: str
-) -> None:
-    made = request(models, "tiny.tflite", "float32")
-    artifact = apart.artifact(made)
-    description = artifact.path.parent / "artifact.json"
-    if damage == "half":
-        description.write_text("{")
-    elif damage == "older":
-        description.write_text(description.read_text().replace("top1_agreement", "top1"))
-    else:
-        (artifact.path.parent / damage).unlink()
-    assert apart.store.find(made.key) is None
-    assert apart.artifact(made).path == artifact.path
-    assert artifact.path.read_bytes() == (models / "tiny.tflite").read_bytes()
-
-
-def test_a_builder_that_is_killed_costs_its_artifact_alone(models: Path, tmp_path: Path) -> None:
-    process = build_elsewhere(models, tmp_path, "tiny.keras", "float32")
-    while not (builders := list(builders_of(process.pid))):
-        time.sleep(0.01)
-    os.kill(builders[0], signal.SIGKILL)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert "the builder was killed by SIGKILL (out of memory?)" in out
-    assert not list(tmp_path.glob(".building-*"))
-
-
-def test_ctrl_c_ends_the_builders(models: Path, tmp_path: Path) -> None:
-    process = build_elsewhere(models, tmp_path, "tiny.keras", "float32", "dynamic")
-    while not (builders := list(builders_of(process.pid))):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert "KeyboardInterrupt" in err
-    assert not any(_runs(builder) for builder in builders)
-    assert not list(tmp_path.glob(".building-*"))
-    assert not list(tmp_path.glob("??/*")), err
-
-
-def _runs(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def test_without_tensorflow(models: Path, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        textwrap.dedent(
-            """
-            import sys
-            class Hidden:
-                def find_spec(self, name, path=None, target=None):
-                    if name == "tensorflow":
-                        raise ModuleNotFoundError("No module named 'tensorflow'", name=name)
-            sys.meta_path.insert(0, Hidden())
-            """
-        )
-    )
-    hidden = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    converts = build_elsewhere(models, tmp_path / "a", "tiny.keras", "float32", **hidden)
-    _, err = converts.communicate(timeout=60)
-    assert "needs the package 'tensorflow'" in err
-    assert "litesweep[build]" in err
-    ready = build_elsewhere(models, tmp_path / "b", "tiny.tflite", "float32", "dynamic", **hidden)
-    out, err = ready.communicate(timeout=60)
-    assert out.count("there") == 2, err
-
-
-def test_memory_bounds_how_many_are_built_at_once(models: Path, tmp_path: Path) -> None:
-    one = request(models, "tiny.keras", "float32")
-    assert 1 <= builders_at_once([one]) <= len(os.sched_getaffinity(0))
-    (tmp_path / "memory.max").write_text("5000\n")
-    (tmp_path / "memory.current").write_text("2000\n")
-    assert free_memory_bytes(tmp_path) == 3000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert free_memory_bytes(tmp_path) > 10**8
 
 
 def test_what_a_check_refuses() -> None:
