@@ -317,10 +317,12 @@ def test_jobs_that_slurm_has_are_left_alone(
             (slurm / f"{job_id}_{end}").write_text(job_id)
     (slurm / "submission_file_0123.sh").write_text("refused")
 
-    assert "squeue" in clean([run.path], None).notes[0]
     commands = tmp_path / "bin"
     commands.mkdir()
-    monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
+    path = os.environ["PATH"]
+    monkeypatch.setenv("PATH", str(commands))  # a machine without Slurm
+    assert "squeue" in clean([run.path], None).notes[0]
+    monkeypatch.setenv("PATH", f"{commands}:{path}")
     squeue = commands / "squeue"
     squeue.write_text(f"#!/bin/sh\necho '12|litesweep-{run_id}-1|RUNNING|None'\n")
     squeue.chmod(0o755)
