@@ -22,7 +22,7 @@ PAIRS = 7
 SEARCHES = 5
 BOUND = 5
 """Times the latency of one invocation."""
-QUERIES = 1500
+QUERIES = 3000
 STEP = 1.04
 """Of the rates that are tried by brute force."""
 LEAST_SHARE = 0.4
@@ -64,6 +64,7 @@ def searched_and_swept(artifact: Artifact, seed: int) -> tuple[float, float]:
 
 def load(artifacts: dict[str, Artifact]) -> Iterator[Finding]:
     """Compare on each artifact, by what it is to be called."""
+    searched = artifacts.pop("mobilenetv2-64 float32")
     for name, artifact in artifacts.items():
         ratios = ratios_in_turn(
             lambda artifact=artifact: per_s(artifact, 2, 1),
@@ -71,7 +72,6 @@ def load(artifacts: dict[str, Artifact]) -> Iterator[Finding]:
             PAIRS,
         )
         yield Finding.of(f"{name}: throughput of 2 instances / of 2 threads", "-", ratios)
-    quick = next(artifact for name, artifact in artifacts.items() if name.startswith("mnist"))
-    rates, times = zip(*(searched_and_swept(quick, n) for n in range(SEARCHES)), strict=True)
+    rates, times = zip(*(searched_and_swept(searched, n) for n in range(SEARCHES)), strict=True)
     yield Finding.of("highest rate: by the search / by a sweep", "0.95 to 1.05", [*rates])
     yield Finding.of("time of the search / of the sweep", "at most 0.5", [*times])

@@ -13,7 +13,7 @@ from suite.trial.launch import TrialName, run_trial
 from suite.trial.protocol import TrialRequest
 from tests.benchmarks.paired import Finding, ratios_in_turn
 
-PAIRS = 15
+PAIRS = 7
 SECONDS = 2
 
 
