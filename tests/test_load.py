@@ -211,6 +211,27 @@ def test_the_search_finds_what_a_thousand_runs_find(
     assert found.rate_per_s == pytest.approx(brute, rel=2 * TOLERANCE)
 
 
+def test_runs_that_something_disturbs_are_outvoted() -> None:
+    shares = []
+    for seed in range(20):
+        rng, unit = np.random.default_rng(seed), unit_arrivals(1000, seed)
+        quiet = served(arrivals_ns(unit, 700), np.full(1000, MS), 1)
+
+        def serve(
+            rate: float, rng: np.random.Generator = rng, unit: npt.NDArray[np.float64] = unit
+        ) -> Served:
+            service = np.full(1000, MS)
+            if rng.random() < 0.3:
+                service[rng.integers(0, 1000, 3)] += 15 * MS
+            return served(arrivals_ns(unit, rate), service, 1)
+
+        found = search(serve, MS, 1, 5 * MS)
+        shares.append(found.rate_per_s / highest_rate(quiet, 700, 1, 5 * MS))
+    low, middle = np.quantile(shares, [0.1, 0.5])
+    assert middle == pytest.approx(1, abs=TOLERANCE)
+    assert low > 1 - 2 * TOLERANCE
+
+
 def test_where_service_times_stay_a_run_tells_the_rate() -> None:
     unit = unit_arrivals(700, 0)
     _, serve = a_server(unit, np.full(700, MS), 2)

@@ -3,9 +3,9 @@
 A run at a rate says how long each of its queries has kept an instance. With these times, and the
 same arrivals at another rate, the queue there can be computed (common random numbers: the 99th
 percentile then rises with the rate). So each run tells the rate at which the bound would just be
-held, and the next run is made there, until a run that held the bound says that no higher rate
-would: where service times do not hang on the rate, that is the second run or the third. What is
-reported has been run.
+held, and the next run is made there. The search ends when the runs that tell of no higher rate than
+the best that has held lead those that do by `LEAD`: where service times do not hang on the rate and
+nothing disturbs a run, that is the second or the third. What is reported has been run.
 """
 
 from collections.abc import Callable
@@ -18,6 +18,10 @@ from suite.load.queueing import QUANTILE, Served, ends_ns, is_overloaded
 
 TOLERANCE = 0.02
 MOST_RUNS = 12
+LEAD = 2
+"""Runs that tell of no higher rate, beyond those that tell of one: one run may be disturbed."""
+RECENT = 5
+"""Runs that are asked: the rates of earlier ones are too far away."""
 FIRST_SHARE = 0.7
 """Of the rate that instances could serve without a pause: where the first run is made."""
 LEAST_SHARE = 0.02
@@ -79,10 +83,9 @@ def search(
         raise UnattainableError(
             f"one invocation alone takes {_ms(service_ns)}, more than the bound of {_ms(bound_ns)}"
         )
-    capacity = instances * 1e9 / service_ns
-    rate = FIRST_SHARE * capacity
+    rate = FIRST_SHARE * instances * 1e9 / service_ns
     best: Found | None = None
-    failing = np.inf
+    told: list[float] = []
     reason = ""
     runs = 0
     while runs < MOST_RUNS and (not runs or may_run(rate)):
@@ -91,16 +94,16 @@ def search(
         holds = served.tail_ns() <= bound_ns and not is_overloaded(served, rate, instances)
         if holds and (best is None or rate > best.rate_per_s):
             best = Found(rate, served, runs - 1, runs, converged=False)
-        elif not holds:
-            failing = min(failing, rate)
-        expected = highest_rate(served, rate, instances, bound_ns)
-        if best and min(failing, max(rate, expected)) <= best.rate_per_s * (1 + TOLERANCE):
+        told = [*told, highest_rate(served, rate, instances, bound_ns)][-RECENT:]
+        more = [each for each in told if best is None or each > best.rate_per_s * (1 + TOLERANCE)]
+        if best and len(told) - 2 * len(more) >= LEAD:
             return Found(best.rate_per_s, best.served, best.run, runs, converged=True)
-        if not holds and not expected:
+        if not holds and not told[-1]:
             if reason:  # twice: it is no moment's disturbance
                 break
             reason = _why(served, bound_ns)
-        rate = _next(rate, expected, best.rate_per_s if best else 0.0, failing)
+        wanted = min(more, default=best.rate_per_s if best else 0.0)
+        rate = wanted if holds else min(wanted, rate * (1 - TOLERANCE / 2)) or rate / 4
     if best is None:
         raise UnattainableError(reason or f"no rate that was run held the bound of {_ms(bound_ns)}")
     return Found(best.rate_per_s, best.served, best.run, runs, converged=False)
@@ -137,17 +140,6 @@ def highest_rate(served: Served, rate_per_s: float, instances: int, bound_ns: fl
         middle = (low * high) ** 0.5
         low, high = (middle, high) if holds(middle) else (low, middle)
     return float(low)
-
-
-def _next(rate: float, expected: float, held: float, failing: float) -> float:
-    """Return where to run next: as computed, but between what held and what did not."""
-    if not expected:
-        return rate / 4
-    if held < expected < failing and abs(expected / rate - 1) > TOLERANCE / 4:
-        return expected
-    if not held:  # what failed by little is computed to hold where it failed
-        return min(expected, failing) * (1 - TOLERANCE)
-    return (held * failing) ** 0.5 if np.isfinite(failing) else held * (1 + 2 * TOLERANCE)
 
 
 def _why(served: Served, bound_ns: float) -> str:
