@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from suite import UserError
+from suite.artifacts.build import BuildFailure
 from suite.artifacts.check import UnfitError, agreement, check_operators, check_outputs
 from suite.artifacts.store import Artifact
 from suite.models.examples import InputSpec, given_examples
@@ -252,6 +253,28 @@ def test_a_batch_is_scored_row_by_row(workshop: Workshop, models: Path, tmp_path
         round(7 * singly.labelled_top1),
         round(7 * singly.labelled_top1) - 1,
     )
+
+
+def test_data_that_a_cell_alone_cannot_take_cost_it_alone(
+    workshop: Workshop, models: Path, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).random((7, 16, 16, 3), np.float32)
+    data = str(tmp_path / "d.npz")
+    np.savez(data, x_train=images[:3], x_test=images, y_test=np.arange(7))
+    fits, too_few, none, resized = workshop.build(
+        request(models, "tiny.keras", "float32", batch=4, data=data),  # only int8 is calibrated
+        request(models, "tiny.keras", "int8", batch=4, data=data),
+        request(models, "tiny.keras", "float32", batch=9, data=data),
+        request(models, "tiny.keras", "float32", resolution=20, data=data),
+    )
+    assert isinstance(fits, Artifact)
+    for built, words in (
+        (too_few, "m batch 4 int8: The data have 3 examples in a part; a batch is 4."),
+        (none, "m batch 9 float32: The data have 7 examples in a part; a batch is 9."),
+        (resized, "(16, 16, 3); the model's input is (20, 20, 3). Save them so, set"),
+    ):
+        assert isinstance(built, BuildFailure)
+        assert words in built.reason
 
 
 def test_integer_tokens_are_inputs_too(workshop: Workshop, shapes: Path) -> None:

@@ -37,6 +37,8 @@ from suite.artifacts.recipes import IntegerType, convert, requantize
 from suite.artifacts.request import ArtifactRequest
 from suite.artifacts.store import ArtifactStore, describe
 from suite.canonical import canonical_json
+from suite.cells import LATER_AXES
+from suite.data.prepare import MisfitError
 from suite.errors import UserError
 from suite.models.examples import Example, Examples, InputSpec, examples_for
 from suite.models.operators import Work
@@ -75,7 +77,7 @@ def attempt(request: ArtifactRequest, folder: Path, base: Path | None) -> tuple[
     try:
         build(request, folder, base)
     except UserError as error:
-        return "mistake", str(error)
+        return _mistake(request, error)
     except UnfitError as error:
         return "unfit", f"{request.name}: {error}."
     except ModuleNotFoundError as error:
@@ -90,6 +92,13 @@ def attempt(request: ArtifactRequest, folder: Path, base: Path | None) -> tuple[
             return "no room", str(error)
         return "unfit", f"{request.model} cannot be made {request.form}: {_said(error)}."
     return "built", ""
+
+
+def _mistake(request: ArtifactRequest, error: UserError) -> tuple[Ending, str]:
+    """Return whose mistake it is: of a place on an axis that the data do not fit, its cells'."""
+    if isinstance(error, MisfitError) and getattr(request, error.axis) != LATER_AXES[error.axis]:
+        return "unfit", f"{request.name}: {error.what} {error.mend}"
+    return "mistake", str(error)
 
 
 def _out_of_room(error: BaseException | None) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +14,20 @@ WIDE = ("I", "F")
 """What the modes of images with more than 8 bits begin with, as Pillow calls them."""
 
 
+class MisfitError(UserError):
+    """Data do not fit an input of a model.
+
+    Parameters
+    ----------
+    axis
+        What the input would have to be on another place of: `resolution` or `batch`.
+    """
+
+    def __init__(self, what: str, mend: str, axis: Literal["resolution", "batch"]) -> None:
+        super().__init__(what, mend)
+        self.axis = axis
+
+
 def prepare(raw: Raw, shape: Sequence[int], how: Preprocess | None) -> Array:
     """Return an example as an array of `shape`, which is the model's without its batch.
 
@@ -22,8 +37,10 @@ def prepare(raw: Raw, shape: Sequence[int], how: Preprocess | None) -> Array:
 
     Raises
     ------
+    MisfitError
+        If it is of another shape and `how` does not resize.
     UserError
-        If it is of another shape and `how` does not resize, or is no image that can be read.
+        If it is no image that can be read.
     """
     value = _pixels(raw, shape) if isinstance(raw, Path) else np.asarray(raw)
     if len(shape) == 3 and shape[-1] == 1 and value.ndim == 2:
@@ -32,9 +49,10 @@ def prepare(raw: Raw, shape: Sequence[int], how: Preprocess | None) -> Array:
         value = _resized(value, (shape[0], shape[1]), crop=how.resize == "crop")
     if value.shape != tuple(shape):
         where = f" in {str(raw)!r}" if isinstance(raw, Path) else ""
-        raise UserError(
+        raise MisfitError(
             f"The data{where} are of shape {value.shape}; the model's input is {tuple(shape)}.",
             'Save them so, set input_shape, or resize images: preprocess = { resize = "crop" }.',
+            "resolution",
         )
     if how is None:
         return value

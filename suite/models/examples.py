@@ -16,7 +16,7 @@ from suite.data.labelled import (
     read_arrays,
     read_labelled,
 )
-from suite.data.prepare import prepare
+from suite.data.prepare import MisfitError, prepare
 from suite.errors import UserError
 from suite.models.spec import Preprocess
 
@@ -63,8 +63,10 @@ def examples_for(
 
     Raises
     ------
+    MisfitError
+        If the data do not fit the model's inputs.
     UserError
-        If the data cannot be read or do not fit the model's inputs.
+        If they cannot be read.
     """
     if path is None:
         examples = seeded_examples(inputs, max(calibration, CHECK_EXAMPLES))
@@ -78,11 +80,11 @@ def examples_for(
 def _labelled(
     data: LabelledData, inputs: Sequence[InputSpec], how: Preprocess | None, calibration: int
 ) -> Examples:
-    train = Prepared(data.train, sole(inputs), how)
+    train = Prepared(data.train, sole(inputs), how)[:calibration] if calibration else []
     test = Prepared(data.test, sole(inputs), how)
     labels = data.test.labels
     rows = len(test) * test.batch
-    return Examples(train[:calibration], test, None if labels is None else labels[:rows])
+    return Examples(train, test, None if labels is None else labels[:rows])
 
 
 def sole(inputs: Sequence[InputSpec]) -> InputSpec:
@@ -109,9 +111,10 @@ class Prepared(Sequence[Example]):
         self.part, self.spec, self.how = part, spec, how
         self.batch, *self._shape = spec.shape or (1,)
         if len(self) == 0:
-            raise UserError(
+            raise MisfitError(
                 f"The data have {len(part.examples)} examples in a part; a batch is {self.batch}.",
-                "Give more of them.",
+                "Give more of them, or take a smaller batch.",
+                "batch",
             )
 
     def __len__(self) -> int:
@@ -177,19 +180,22 @@ def given_examples(
 
     Raises
     ------
+    MisfitError
+        If its arrays do not fit the model's inputs.
     UserError
-        If the file cannot be read or its arrays do not fit the model's inputs.
+        If the file cannot be read, or has too few arrays.
     """
     arrays = _arrays(path, inputs)
     parts = []
     for spec, array in zip(inputs, arrays, strict=True):
         check_numbers(path, f"what is for the input {spec.name!r}", array)
-        batch, *shape = spec.shape or (1,)
-        if (how is None and list(array.shape[1:]) != shape) or len(array) < batch:
-            raise UserError(
+        _, *shape = spec.shape or (1,)
+        if how is None and list(array.shape[1:]) != shape:
+            raise MisfitError(
                 f"The data in {str(path)!r} are of shape {array.shape}; the model's input "
                 f"{spec.name!r} needs (examples, {', '.join(map(str, shape))}).",
                 "Save them so, or set input_shape.",
+                "resolution",
             )
         parts.append(Prepared(Part(array, None), spec, how))
     if len({len(part) for part in parts}) > 1:
