@@ -1,7 +1,7 @@
 """Results as an xarray Dataset over the sweep's axes."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from analysis.frugality import (
     MEMORY_VARIABLES,
     Used,
     counts_memory,
+    energy_absent,
     energy_of,
     medians_of,
 )
@@ -77,7 +78,7 @@ ONLY_WITH = {
 """What there is nothing of where the other is 0."""
 
 NODE_VARIABLES = {
-    **dict.fromkeys(("cpu_name", "microarchitecture", "kernel", "governor", "energy_absent"), ""),
+    **dict.fromkeys(("cpu_name", "microarchitecture", "kernel", "governor"), ""),
     **dict.fromkeys(("sockets", "cores", "cpus", "numa_nodes"), "1"),
     "memory_bytes": "byte",
 }
@@ -119,14 +120,14 @@ def open_results(path: Path | str | Sequence[Path | str]) -> xr.Dataset:
         `p99_ns`, NaN with the reason in `p90_lack`, `p99_lack` where the evidence that
         `analysis.tails` asks for is lacking.
 
-        Of energy, NaN where it was not counted: `energy_j` of an invocation with `energy_low_j`
-        and `energy_high_j` (median of the trials and its interval), of what `energy_covers` says:
-        "packages and memory", or "packages" where the memory is not counted; `net_energy_j`,
-        likewise, without what the idle node uses in the same time; `package_energy_j` and
-        `dram_energy_j`; `images_per_joule`, likewise (a batch has many). Medians of the trials:
-        `frequency_during_hz`, `temperature_during_degc`, and what was resident in memory,
-        `steady_rss_bytes`, `load_rss_bytes`, `weights_rss_bytes`, `arena_bytes`
-        (see docs/energy.md).
+        Of energy, NaN where it was not counted, with the reason in `energy_lack`: `energy_j` of an
+        invocation with `energy_low_j` and `energy_high_j` (median of the trials and its interval),
+        of what `energy_covers` says: "packages and memory", or "packages" where the memory is not
+        counted; `net_energy_j`, likewise, without what the idle node uses in the same time;
+        `package_energy_j` and `dram_energy_j`; `images_per_joule`, likewise (a batch has many).
+        Medians of the trials: `frequency_during_hz`, `temperature_during_degc`, and what was
+        resident in memory, `steady_rss_bytes`, `load_rss_bytes`, `weights_rss_bytes`,
+        `arena_bytes` (see docs/energy.md).
 
         Over the axes, `node` and `trial`: `trial_median_ns` (where the figure is the throughput,
         the time for each invocation), `trial_throughput_per_s`, `trial_energy_j`,
@@ -135,7 +136,8 @@ def open_results(path: Path | str | Sequence[Path | str]) -> xr.Dataset:
         where there is none.
 
         Over `node`: its noise (see `analysis.noise`), and what is known of the machine, as
-        `cpu_name`, `cores` and `energy_absent` (why energy was not counted).
+        `cpu_name` and `cores`; and `energy_absent`, what of its trials' energy was not counted, and
+        why.
 
         Attributes: the run's provenance.
 
@@ -185,6 +187,7 @@ def _open(file: Path) -> xr.Dataset:
         values = [getattr(node, name) for node in results.nodes]
         machine = np.array(values) if units else np.array(values, dtype=object)
         variables[name] = xr.Variable("node", machine, {"units": units} if units else {})
+    variables["energy_absent"] = xr.Variable("node", _energy_absent(results.trials, nodes))
     for name, noise in noise_of_nodes(variables["trial_median_ns"].values).items():
         variables[name] = xr.Variable("node", noise, {"units": "1"})
     return xr.Dataset(
@@ -192,6 +195,14 @@ def _open(file: Path) -> xr.Dataset:
         coords={**axes, "node": list(nodes.values()), "trial": np.arange(rounds)},
         attrs=dict(results.provenance),
     )
+
+
+def _energy_absent(trials: Sequence[TrialRow], nodes: Iterable[str]) -> np.ndarray[Any, Any]:
+    """Return for each node what of the energy of its trials is not known, and why."""
+    by_node: dict[str, list[TrialRow]] = {node_id: [] for node_id in nodes}
+    for trial in trials:
+        by_node[trial.node_id].append(trial)
+    return np.array([energy_absent(of_node) for of_node in by_node.values()], dtype=object)
 
 
 def _empty(
@@ -226,6 +237,7 @@ def _empty(
         **{name: text() for name in TOLD},
         "peak_rss_bytes": numbers("byte"),
         "energy_covers": text(),
+        "energy_lack": text(),
         **{name: numbers(units) for name, units in ENERGY_VARIABLES.items()},
         **{name: numbers(units) for name, units in CLIMATE_VARIABLES.items()},
         **{name: numbers(units) for name, units in MEMORY_VARIABLES.items()},
@@ -277,6 +289,7 @@ def _fill_cell(
             for name in DELEGATION
         },
         **of_invocations(judgement.counted),
+        "energy_lack": energy_absent(judgement.counted),
         **energy_of(judgement.counted, _batch(cell)),
         **medians_of(judgement.counted),
     }

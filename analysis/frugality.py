@@ -72,6 +72,12 @@ def counts_memory(trials: Sequence[TrialRow]) -> bool:
     return not any(math.isnan(trial.dram_energy_j) for trial in counted)
 
 
+def energy_absent(trials: Sequence[TrialRow]) -> str:
+    """Return what of the energy of trials is not known, and why; empty where all is."""
+    said = [part for trial in trials for part in trial.energy_absent.split("; ") if part]
+    return "; ".join(dict.fromkeys(said))
+
+
 def energy_of(trials: Sequence[TrialRow], batch: int) -> dict[str, float | str]:
     """Return the `ENERGY_VARIABLES` of a cell, and `energy_covers`; nothing where none is known."""
     used = [by for trial in trials if (by := Used.by(trial, batch)).package_j > 0]

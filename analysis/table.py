@@ -57,7 +57,7 @@ def to_json(results: xr.Dataset) -> list[Record]:
     two lack, as `p90_lack`; `artifact_compressed_bytes` and `encoded_bytes`; the error against the
     float reference; the accuracy on labelled examples, `labelled_top1`, beside the reference's; and
     what was resident in memory. What is not known is null. Energy and what it covers, frequency and
-    temperature are there only where any cell has them.
+    temperature are there only where any cell has them; `energy_lack` says why energy is not.
     """
     results = _with_ratios(results)
     axes = _axes(results)
@@ -186,6 +186,7 @@ def to_rich_table(results: xr.Dataset) -> RenderableType:
         *(_section(title, section, shown, letters) for title, section in sections),
         Text(f"\n{explanation}", style="dim"),
         *(Text(line) for line in _summary(records)),
+        *(Text(line) for line in _energy_lacks(records) if ENERGY in shown),
         *(Text(f"{letter}  {REASONS[name]}", style="yellow") for name, letter in letters.items()),
         *(Text(line, style="red") for section in sections for line in _errors(*section)),
     )
@@ -204,6 +205,13 @@ def _summary(records: list[Record]) -> Iterator[str]:
     differing = [" ".join(point) for point, found in digests.items() if len(found) > 1]
     if differing:
         yield f"other outputs on one CPU type than on another: {', '.join(differing)}"
+
+
+def _energy_lacks(records: list[Record]) -> Iterator[str]:
+    """Yield why some cells have no energy where others have."""
+    lacking = [r for r in records if _measured(r) and r.get("energy_j") is None]
+    if lacks := sorted({record["energy_lack"] for record in lacking} - {""}):
+        yield f"without mJ: {', '.join(lacks)}"
 
 
 def _section(

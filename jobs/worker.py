@@ -116,7 +116,7 @@ def _measure(
     slice_ = plan.slices[index]
     planned = {cell.cell.cell_id: cell for cell in plan.slice_cells(index)}
     counters = find_counters()
-    node = describe_node(energy_absent=counters.absent)
+    node = describe_node()
     places = read_cpus(granted_cpus())
     cpus = pin_order(places)
     folder.job_logs(index).mkdir(parents=True, exist_ok=True)

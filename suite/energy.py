@@ -34,8 +34,10 @@ STRETCH_S = 0.5
 class Energy:
     """What was used in a window; NaN where it was not counted."""
 
-    package_j: float = NAN
-    dram_j: float = NAN
+    package_j: float
+    dram_j: float
+    absent: str
+    """What is NaN, and why; empty where nothing is."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +98,21 @@ class Counters:
             )
         ]
         count = len(self.package)
-        return Energy(_sum(used[:count]), _sum(used[count:]))
+        package_j, packages = _sum(used[:count])
+        dram_j, memory = _sum(used[count:])
+        lacks = {"packages": packages, "memory": memory}
+        absent = [f"{what}: {lack}" for what, lack in lacks.items() if lack]
+        return Energy(package_j, dram_j, "; ".join(filter(None, (self.absent, *absent))))
 
 
-def risen_j(counter: Counter, begin_uj: int, end_uj: int, wall_ns: int) -> float:
-    """Return by how much a counter has risen in a window, in J, if it went around once at most."""
-    ambiguous = MOST_W * wall_ns / 1e9 >= counter.range_uj / 1e6
-    if min(begin_uj, end_uj) < 0 or wall_ns < LEAST_WINDOW_NS or ambiguous:
-        return NAN
+def risen_j(counter: Counter, begin_uj: int, end_uj: int, wall_ns: int) -> float | str:
+    """Return by how much a counter has risen in a window, in J, or why that is not known."""
+    if min(begin_uj, end_uj) < 0:
+        return f"{counter.path} could not be read"
+    if wall_ns < LEAST_WINDOW_NS:
+        return f"sampled for less than {LEAST_WINDOW_NS / 1e9:g} s"
+    if MOST_W * wall_ns / 1e9 >= counter.range_uj / 1e6:
+        return "sampled for so long that a counter may have gone around twice"
     return (end_uj - begin_uj) % (counter.range_uj + 1) / 1e6
 
 
@@ -194,5 +203,8 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _sum(joules: Sequence[float]) -> float:
-    return sum(joules) if joules else NAN
+def _sum(used: Sequence[float | str]) -> tuple[float, str]:
+    """Return the sum, and what it lacks: with a part missing, or without any part, it is NaN."""
+    lack = next((said for said in used if isinstance(said, str)), "")
+    joules = [value for value in used if not isinstance(value, str)]
+    return (NAN if lack or not joules else sum(joules)), lack

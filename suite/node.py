@@ -10,19 +10,16 @@ import psutil
 
 from suite.canonical import digest
 from suite.results.rows import NodeRow
-from suite.state import NOT_OFFERED
 from suite.topology import format_cpu_list, granted_cpus, parse_cpu_list, read_cpus, text_of
 
 
-def describe_node(root: Path = Path("/"), energy_absent: str = NOT_OFFERED) -> NodeRow:
+def describe_node(root: Path = Path("/")) -> NodeRow:
     """Describe the machine that this process runs on; what it does not offer is empty or -1.
 
     Parameters
     ----------
     root
         Where `proc` and `sys` are found.
-    energy_absent
-        What its energy counters do not tell, see `suite.energy.find_counters`.
     """
     cpuinfo = _cpuinfo(root / "proc/cpuinfo")
     online = parse_cpu_list((root / "sys/devices/system/cpu/online").read_text())
@@ -50,7 +47,6 @@ def describe_node(root: Path = Path("/"), energy_absent: str = NOT_OFFERED) -> N
         memory_bytes=psutil.virtual_memory().total,
         kernel=f"{platform.system()} {platform.release()}",
         governor=text_of(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        energy_absent=energy_absent,
     )
     return replace(row, node_id=digest(asdict(row), 16))
 

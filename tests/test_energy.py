@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -83,6 +84,7 @@ def test_a_machine_without(tmp_path: Path) -> None:
     assert math.isnan(idle_power(counters, never).package_w)
     used = counters.between(counters.read(), counters.read())
     assert math.isnan(used.package_j) and math.isnan(used.dram_j)
+    assert used.absent == "not offered here"
 
 
 def test_what_may_not_be_read_leaves_no_partial_sum(tmp_path: Path) -> None:
@@ -163,7 +165,7 @@ def test_a_counter_that_goes_around_loses_nothing(
     if LEAST_WINDOW_NS <= wall_ns < longest_ns:
         assert told == risen_uj / 1e6
     elif wall_ns < LEAST_WINDOW_NS or wall_ns > longest_ns + 1:
-        assert math.isnan(told)
+        assert "sampled for" in str(told)
 
 
 def test_packages_are_summed_around_the_end_of_a_range(tmp_path: Path) -> None:
@@ -183,15 +185,17 @@ def test_windows_that_tell_nothing(tmp_path: Path) -> None:
     begin = counters.read(lambda: 0)
     rise(tmp_path, {"0": 1, "1": 1, "0:1": 1, "1:1": 1})
 
-    def used(wall_ns: int) -> tuple[bool, bool]:
+    def used(wall_ns: int) -> tuple[bool, bool, str]:
         energy = counters.between(begin, counters.read(lambda: wall_ns))
-        return math.isnan(energy.package_j), math.isnan(energy.dram_j)
+        return math.isnan(energy.package_j), math.isnan(energy.dram_j), energy.absent
 
-    assert used(LEAST_WINDOW_NS - 1) == (True, True)
-    assert used(LEAST_WINDOW_NS) == (False, False)
+    short = "sampled for less than 0.1 s"
+    assert used(LEAST_WINDOW_NS - 1) == (True, True, f"packages: {short}; memory: {short}")
+    assert used(LEAST_WINDOW_NS) == (False, False, "")
     # The range of the memory's is that of the packages over four.
-    assert used(100 * SECOND_NS) == (False, True)
-    assert used(300 * SECOND_NS) == (True, True)
+    twice = "sampled for so long that a counter may have gone around twice"
+    assert used(100 * SECOND_NS) == (False, True, f"memory: {twice}")
+    assert used(300 * SECOND_NS) == (True, True, f"packages: {twice}; memory: {twice}")
 
 
 def test_a_counter_that_was_taken_away_meanwhile(tmp_path: Path) -> None:
@@ -201,8 +205,10 @@ def test_a_counter_that_was_taken_away_meanwhile(tmp_path: Path) -> None:
     rise(tmp_path, {"0:1": 1, "1:1": 1})
     end = counters.read(lambda: SECOND_NS)
     assert end.values_uj[0] == -1
-    assert math.isnan(counters.between(begin, end).package_j)
-    assert counters.between(begin, end).dram_j == pytest.approx(2)
+    used = counters.between(begin, end)
+    assert math.isnan(used.package_j)
+    assert used.dram_j == pytest.approx(2)
+    assert used.absent == f"packages: {tmp_path}/{RAPL}:0/energy_uj could not be read"
 
 
 def test_the_power_of_an_idle_node_knows_no_spike(tmp_path: Path) -> None:
@@ -400,6 +406,7 @@ def test_from_a_real_trial_to_images_per_joule(
         # Two packages, of which one has begun anew, and the memory of each.
         assert trial.package_energy_j / seconds == pytest.approx(2 * WATTS, rel=0.2)
         assert trial.dram_energy_j / seconds == pytest.approx(2 * WATTS, rel=0.2)
+        assert trial.energy_absent == ""
 
     write_results(tmp_path / "results.h5", some_results(trials=trials, nodes=(a_node(),)))
     cell = open_results(tmp_path / "results.h5").squeeze("cpu_type")
@@ -437,6 +444,31 @@ def test_a_run_measures_the_idle_node_and_then_its_cells(
     assert record["energy_covers"] == PACKAGES_AND_MEMORY
     # These counters know no idle node: nothing is left beyond it.
     assert abs(record["net_energy_j"]) < 0.3 * record["energy_j"]
+
+    # Who takes the counters away meanwhile does not make another machine of it.
+    (folder / "results.h5").unlink()
+    shutil.rmtree(folder / "shards")
+    monkeypatch.setattr("jobs.worker.find_counters", Counters)
+    run(sweep, folder)
+    results = open_results(folder)
+    assert results.sizes["node"] == 1
+    assert results["energy_absent"].item() == ""
+    assert to_json(results) == [record]
+
+
+def test_a_trial_that_is_too_short_for_the_counters_says_so(
+    counted: Path, tiny_tflite: Path, tmp_path: Path
+) -> None:
+    request = TrialRequest(str(tiny_tflite), 1, granted_cpus()[:1], 0, max_samples=400)
+    instruments = Instruments(counters_of(counted))
+    trial = run_trial(replace(NAME, cell_id="c0"), request, 60, instruments=instruments)
+    short = "packages: sampled for less than 0.1 s; memory: sampled for less than 0.1 s"
+    assert math.isnan(trial.package_energy_j)
+    assert trial.energy_absent == short
+    write_results(tmp_path / "results.h5", some_results(trials=(trial,)))
+    [record] = to_json(open_results(tmp_path / "results.h5"))
+    assert record["energy_lack"] == short
+    assert "energy_j" not in record
 
 
 def test_a_trial_sees_how_fast_and_hot_the_cpus_were(tiny_tflite: Path, tmp_path: Path) -> None:

@@ -91,11 +91,14 @@ def test_medians_of_climate_and_memory(opened: Opened) -> None:
 def test_memory_that_one_node_does_not_count_is_left_out_of_all(opened: Opened) -> None:
     trials = (
         a_counted("t0", 2.0),
-        replace(a_counted("t1", 4.0, dram=math.nan), node_id="n1"),
+        replace(
+            a_counted("t1", 4.0, dram=math.nan), node_id="n1", energy_absent="memory: not offered"
+        ),
     )
-    hosts = (a_node("n0", host="a"), a_node("n1", host="b", energy_absent="memory: not offered"))
+    hosts = (a_node("n0", host="a"), a_node("n1", host="b"))
     results = opened(some_results(trials=trials, nodes=hosts)).squeeze()
     assert results["energy_covers"].item() == "packages"
+    assert results["energy_lack"].item() == "memory: not offered"
     assert results["energy_j"].item() == pytest.approx(3)
     assert np.isnan(results["dram_energy_j"].item())
     assert results["trial_energy_j"].values.ravel().tolist() == pytest.approx([2, 4])
@@ -164,9 +167,21 @@ def test_the_widest_table_fits_a_terminal(opened: Opened) -> None:
     assert "int8" in out.getvalue() and "99.00" in out.getvalue()
 
 
+def test_the_table_says_why_one_cell_has_no_energy(opened: Opened) -> None:
+    run = a_counted_run()
+    lacking = replace(
+        run.trials[-1], package_energy_j=math.nan, energy_absent="packages: too short"
+    )
+    results = opened(replace(run, trials=(*run.trials[:6], lacking)))
+    out = io.StringIO()
+    Console(file=out, width=80).print(to_rich_table(results))
+    assert "without mJ: packages: too short" in out.getvalue()
+
+
 def test_the_table_says_nothing_of_energy_where_there_is_none(opened: Opened) -> None:
     results = opened(a_run(({}, [10] * 6)))
-    assert not {name for name in to_json(results)[0] if "energy" in name or "joule" in name}
+    told = {name for name in to_json(results)[0] if "energy" in name or "joule" in name}
+    assert told == {"energy_lack"}
     assert "frequency" not in to_csv(results)
     assert "mJ" not in to_markdown(results)
 
@@ -229,7 +244,8 @@ def test_the_report_tells_of_energy(opened: Opened) -> None:
 
 
 def test_the_report_tells_why_there_is_no_energy(opened: Opened) -> None:
-    node = a_node(energy_absent="not offered here")
-    results = opened(a_run(({}, [10] * 6), nodes=(node,)))
+    made = a_run(({}, [10] * 6))
+    trials = tuple(replace(trial, energy_absent="not offered here") for trial in made.trials)
+    results = opened(replace(made, trials=trials))
     assert "Energy was not measured: not offered here." in trust(results)
     assert nodes(results)[0]["energy"] == "not counted (not offered here)"

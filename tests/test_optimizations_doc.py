@@ -37,9 +37,15 @@ def made_up_run(folder: Path, example: str, **artifact: Any) -> None:
             )
             for c in cells
         ),
-        nodes=(replace(a_node(), cpu_name="A CPU", energy_absent="no counters here"),),
+        nodes=(replace(a_node(), cpu_name="A CPU"),),
         trials=tuple(
-            a_trial(f"{c.cell_id}-{n}", np.full(5, 10**6), cell_id=c.cell_id, round=n)
+            a_trial(
+                f"{c.cell_id}-{n}",
+                np.full(5, 10**6),
+                cell_id=c.cell_id,
+                round=n,
+                energy_absent="no counters here",
+            )
             for c in cells
             for n in range(6)
         ),

@@ -30,7 +30,7 @@ MORE = [
     *("throughput_per_s", "throughput_low_per_s", "throughput_high_per_s"),
     *("operators_run", "operators_delegated", "output_digest", "computes_in"),
     *("error_rel_l2", "error_max_abs", "error_cosine", "top1_agreement"),
-    *("labelled_top1", "reference_top1", "labelled_examples", "encoded_bytes"),
+    *("energy_lack", "labelled_top1", "reference_top1", "labelled_examples", "encoded_bytes"),
     *("multiply_adds", "weight_bytes", "activation_bytes"),
     *(f"speedup_{of}{end}" for of in ("threads", "float32") for end in ("", "_low", "_high")),
 ]

@@ -194,9 +194,6 @@ class NodeRow:
     governor: Annotated[
         str, Column("str", "frequency governor, empty where the machine offers none")
     ]
-    energy_absent: Annotated[
-        str, Column("str", "which energy counters the node lacks or hides, and why; empty for none")
-    ] = ""
 
 
 @dataclass(frozen=True)
@@ -307,6 +304,9 @@ class TrialRow:
     dram_energy_j: Annotated[float, Column("f8", "energy of the memory over the same", "J")] = (
         float("nan")
     )
+    energy_absent: Annotated[
+        str, Column("str", "what of these is not known, and why; empty where nothing is absent")
+    ] = ""
     idle_package_w: Annotated[
         float, Column("f8", "power of the CPU packages before the job, when idle", "W")
     ] = float("nan")

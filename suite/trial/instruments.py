@@ -40,7 +40,7 @@ class Instruments:
         seen.during, seen.after = lookout.during, sensors.read()
 
     def energy_columns(self, answer: TrialAnswer, window_ns: int) -> dict[str, Any]:
-        """Return a trial's energy, from what the counters said around its samples.
+        """Return a trial's energy, from what the counters said around its samples, and its lacks.
 
         Parameters
         ----------
@@ -56,6 +56,7 @@ class Instruments:
         return {
             "package_energy_j": used.package_j * share,
             "dram_energy_j": used.dram_j * share,
+            "energy_absent": used.absent,
             "idle_package_w": self.idle.package_w,
             "idle_dram_w": self.idle.dram_w,
         }
