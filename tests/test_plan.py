@@ -23,7 +23,8 @@ from suite.errors import UserError
 from tests.conftest import REPOSITORY, Litesweep
 from tests.rows import an_artifact
 
-DEMO = REPOSITORY / "jobs" / "examples" / "resnet50-demo.toml"
+EXAMPLES = REPOSITORY / "jobs" / "examples"
+DEMO = EXAMPLES / "resnet50-demo.toml"
 
 
 def cell(quantization: str = "float32", threads: int = 1) -> Cell:
@@ -45,6 +46,18 @@ def test_the_preview_of_the_demo(tmp_path: Path) -> None:
     assert not any(artifact["built"] for artifact in seen["artifacts"])
     assert 60 < seen["projected_seconds"] < 600
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "example", sorted(path.stem for path in EXAMPLES.glob("*.toml") if path.stem != "site")
+)
+def test_every_example_can_be_planned(example: str, tmp_path: Path) -> None:
+    grid = lay_out(Sweep.load(EXAMPLES / f"{example}.toml"))
+    assert not [request.refusal for request in grid.requests.values() if request.refusal]
+    if {cell.cpu_type for cell in grid.cells} == {"local"}:
+        seen = preview(grid.sweep, tmp_path)
+        assert len(seen["cells"]) == len(grid.cells)
+        assert 0 < seen["projected_measure_seconds"] <= grid.sweep.measure.budget * 2
 
 
 def test_the_preview_on_the_command_line(
