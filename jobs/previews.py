@@ -129,14 +129,22 @@ def _preview(grid: Grid, artifacts: ArtifactStore) -> dict[str, Any]:
 
 def print_preview(seen: dict[str, Any], console: Console) -> None:
     """Print what `preview` returned, for people."""
-    table = Table(title=f"{seen['name']}: {len(seen['cells'])} cells", title_justify="left")
-    for column in seen["cells"][0]:
+    cells = seen["cells"]
+    # On a terminal there is no room for axes that tell no cells apart.
+    alike = {name: v for name, v in cells[0].items() if all(cell[name] == v for cell in cells)}
+    alike = {name: v for name, v in alike.items() if name not in ("model", "cell_id")}
+    table = Table(title=f"{seen['name']}: {len(cells)} cells", title_justify="left")
+    for column in (name for name in cells[0] if name not in alike):
         table.add_column(column.replace("_", " "), overflow="fold")
-    for cell in seen["cells"]:
-        table.add_row(*(str(value) for value in cell.values()))
+    for cell in cells:
+        table.add_row(*(str(value) for name, value in cell.items() if name not in alike))
     console.print(table)
+    if alike:
+        said = (f"{name.replace('_', ' ')} {value}" for name, value in alike.items())
+        console.print(f"All: {', '.join(said)}.")
     waiting = [a for a in seen["artifacts"] if not a["built"]]
-    console.print(f"{len(seen['artifacts'])} artifacts, {len(waiting)} of them to build:")
+    plural = "s" * (len(seen["artifacts"]) != 1)
+    console.print(f"{len(seen['artifacts'])} artifact{plural}, {len(waiting)} of them to build:")
     for artifact in seen["artifacts"]:
         state = "in the store" if artifact["built"] else "to build"
         console.print(f"  {artifact['name']}: {state}")
