@@ -108,9 +108,27 @@ class RunFolder:
         """Return where the node `host` says which cells it could not profile: a warning, too."""
         return self.job_logs(index) / f"{host}.profile.warning"
 
+    def unstaged(self, index: int, host: str) -> Path:
+        """Return where the node `host` says why it has no artifacts of its own: a warning, too."""
+        return self.job_logs(index) / f"{host}.stage.warning"
+
     def identity(self) -> dict[str, str]:
-        """Return the run's provenance: `run_id`, `sweep_hash`, versions and so on."""
-        identity: dict[str, str] = json.loads(self.identity_file.read_text())
+        """Return the run's provenance: `run_id`, `sweep_hash`, versions and so on.
+
+        Raises
+        ------
+        UserError
+            If the file holds something else.
+        """
+        try:
+            identity: dict[str, str] = json.loads(self.identity_file.read_text())
+            if not all(isinstance(identity[name], str) for name in ("run_id", "name", *identity)):
+                raise TypeError("an entry that is no text")
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise UserError(
+                f"{str(self.identity_file)!r} is damaged, or of another release of litesweep.",
+                "Choose another folder with --out.",
+            ) from error
         return identity
 
 

@@ -24,6 +24,7 @@ from jobs.profiles import profile_cells
 from jobs.provenance import package_versions
 from jobs.run_folder import RunFolder
 from jobs.shares import share_out, standing
+from jobs.staging import staged
 from jobs.world import Alone, MpiWorld, World
 from suite.canonical import canonical_json
 from suite.cgroup import cpu_quota
@@ -69,13 +70,15 @@ def measure_slice(run_path: str, index: int, waiting: int | None = None) -> Outc
     return Outcome()
 
 
-def measure_on_cluster(run_path: str, index: int, mpi: bool) -> None:
+def measure_on_cluster(run_path: str, index: int, mpi: bool, stage: str = "") -> None:
     """Do the same as one rank of a Slurm job; what goes wrong is written down and ends all ranks.
 
     Parameters
     ----------
     mpi
         Whether the job's ranks are to form one MPI world. Without, there is one.
+    stage
+        The folder of the node's own that artifacts are copied to; empty where they are not.
     """
     folder = RunFolder(Path(run_path))
     world: World = Alone()
@@ -83,7 +86,7 @@ def measure_on_cluster(run_path: str, index: int, mpi: bool) -> None:
         if mpi:
             world = MpiWorld(int(os.environ["SLURM_NTASKS"]))
         _check_release(Plan.read(folder.plan_file))
-        _measure(folder, index, world)
+        _measure(folder, index, world, stage=stage)
     except Exception as error:
         # Whatever it is: a rank that only died would leave the others waiting.
         outcome = _outcome(error, run_path)
@@ -110,7 +113,11 @@ def _outcome(error: Exception, run_path: str) -> Outcome:
 
 
 def _measure(
-    folder: RunFolder, index: int, world: World, is_wanted: Callable[[], bool] = lambda: True
+    folder: RunFolder,
+    index: int,
+    world: World,
+    is_wanted: Callable[[], bool] = lambda: True,
+    stage: str = "",
 ) -> None:
     plan = Plan.read(folder.plan_file)
     slice_ = plan.slices[index]
@@ -137,9 +144,12 @@ def _measure(
     tell = partial(_tell, folder.progress(index, node.host))
     # What was measured before may still lack its profile.
     touched = [*planned] if measure.profile else [cell.cell_id for cell in cells]
-    artifacts = {cell_id: plan.artifacts[planned[cell_id].artifact_key] for cell_id in touched}
+    shared = {cell_id: plan.artifacts[planned[cell_id].artifact_key] for cell_id in touched}
     folder.journal(index, node.host).parent.mkdir(parents=True, exist_ok=True)
-    with Journal(folder.journal(index, node.host), plan.run_id) as journal:
+    with (
+        staged(shared, stage, folder.unstaged(index, node.host)) as artifacts,
+        Journal(folder.journal(index, node.host), plan.run_id) as journal,
+    ):
         content = read_journal(folder.journal(index, node.host))
         if not content.nodes or content.nodes[-1] != node:
             journal.append(node)

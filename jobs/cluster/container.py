@@ -44,6 +44,7 @@ def python_command(
     image: Path | None,
     writes: Iterable[Path] = (),
     reads: Iterable[Path] = (),
+    stage: str | None = None,
 ) -> str:
     """Return the shell words that start Python on a node, in the container if there is one.
 
@@ -52,6 +53,8 @@ def python_command(
     writes, reads
         The folders that the job writes to, and that it only reads: bound at the same path. (A
         folder that is not there would not be missed before a job waits in vain for its first file.)
+    stage
+        A folder of the node's own, bound too where it is there; it may begin with a variable.
     """
     if image is None:
         return shlex.quote(container.python)
@@ -65,4 +68,13 @@ def python_command(
         words += ["--bind", bound[folder]]
     for bind in container.binds:
         words += ["--bind", bind]
-    return shlex.join([*words, *container.arguments, str(image), container.python])
+    inner = [*container.arguments, str(image), container.python]
+    if not stage:
+        return shlex.join([*words, *inner])
+    # By a shell on the node: the variable may say something else there, the folder be missing.
+    bind = '${stage:+--bind "$stage"}'
+    name = stage.partition("/")[0].removeprefix("$")
+    place = f"${{{name}:+{stage}}}" if name else stage
+    find = f'stage="{place}"; [ -d "$stage" ] || stage='
+    script = f'{find}; exec {shlex.join(words)} {bind} {shlex.join(inner)} "$@"'
+    return shlex.join(["sh", "-c", script, "sh"])

@@ -1,6 +1,8 @@
 """The site profile: what a cluster offers, in one TOML file, read into frozen objects."""
 
+import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -46,6 +48,16 @@ def _microarchitecture(value: str) -> str:
     if value not in archspec.cpu.TARGETS:
         raise ValueError(
             f"archspec knows no microarchitecture {value!r}. {nearest(value, archspec.cpu.TARGETS)}"
+        )
+    return value
+
+
+def _local_folder(value: str) -> str:
+    # A shell on the node fills the variable in, and nothing else.
+    if not re.fullmatch(r"(\$[A-Za-z_]\w*(/|$)|/)[\w.+@%=/-]*", value, re.ASCII):
+        raise ValueError(
+            f"{value[:40]!r} must be the path of a folder on the nodes, such as '/tmp', or begin "
+            "with a variable that is set there, as '$TMPDIR'"
         )
     return value
 
@@ -128,6 +140,9 @@ class Slurm(_Table):
     """Most jobs that may wait or run at a time; the rest is sent by `submit --wait` or `resume`."""
     parallel: Count | None = None
     """Most jobs of an array that run at a time."""
+    stage: Annotated[Line, AfterValidator(_local_folder)] | None = None
+    """A folder on storage of the node's own, as `/tmp` or `$TMPDIR`: a job copies its artifacts
+    there when it begins."""
 
 
 class Build(_Table):
@@ -223,6 +238,23 @@ class Site(_Table):
     def dump(self) -> dict[str, Any]:
         """Return the profile as JSON types, with its folder; `restore` reads it."""
         return {"folder": str(self._folder), "site": self.model_dump(mode="json")}
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `dump` returned out of a run's folder.
+
+        Raises
+        ------
+        UserError
+            If the file holds something else.
+        """
+        try:
+            return cls.restore(json.loads(path.read_text()))
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise UserError(
+                f"{str(path)!r} is damaged, or of another release of litesweep.",
+                "Give the site file to `litesweep resume` with --site.",
+            ) from error
 
     @classmethod
     def restore(cls, dumped: Mapping[str, Any]) -> Self:

@@ -29,6 +29,12 @@ import jobs.worker, archspec.cpu
 from importlib.metadata import version
 said["litesweep"] = version("litesweep")
 said["microarchitecture"] = archspec.cpu.host().name
+if STAGE:
+    from jobs.staging import free_bytes
+    try:
+        said["stage"] = f"{free_bytes(STAGE) / 1e9:.3g} GB are free"
+    except OSError as error:
+        said["wrong"] = error.strerror
 if MPI:
     from mpi4py import MPI as mpi
     said["world"], said["rank"] = mpi.COMM_WORLD.Get_size(), mpi.COMM_WORLD.Get_rank()
@@ -153,7 +159,7 @@ def _probe(site: Site, name: str, image: Path | None) -> Iterator[Finding]:
     cpu_type, where = site.cpu_types[name], f"[cpu_types.{name}]"
     mpi = site.mpi.type != "none"
     nodes = 2 if mpi and cpu_type.nodes > 1 else 1
-    python = python_command(site.container, image)
+    python = python_command(site.container, image, stage=site.slurm.stage)
     said = _on_nodes(site, name, python, MEASURES, nodes=nodes, mpi=mpi)
     answers = _answers(said)
     if said.returncode or len(answers) < nodes:
@@ -168,6 +174,10 @@ def _probe(site: Site, name: str, image: Path | None) -> Iterator[Finding]:
     if mpi:
         world = max(a["world"] for a in answers)
         yield Finding(f"{where} MPI", world == nodes, f"a world of {world} for {nodes} tasks")
+    if site.slurm.stage:
+        wrong = [f"{a['host']}: {a['wrong']}" for a in answers if "wrong" in a]
+        text = wrong[0] if wrong else answers[0]["stage"]
+        yield Finding(f"[slurm] stage = {site.slurm.stage!r}", not wrong, text)
     if cpu_type.expect:
         from jobs.worker import is_microarchitecture
 
@@ -205,7 +215,7 @@ def _on_nodes(
         python = f"{site.mpi.mpirun.replace('{ranks}', str(nodes))} {python}"
     else:
         command = ["srun", *common, *srun_arguments(site, cpu_type.cpus)]
-    probe = shlex.quote(probe.replace("MPI:", f"{mpi}:"))
+    probe = shlex.quote(probe.replace("MPI:", f"{mpi}:").replace("STAGE", repr(site.slurm.stage)))
     lines = ["unset PYTHONPATH PYTHONHOME", *site.slurm.setup, f"exec {python} -c {probe}"]
     return _run(*command, "bash", "-c", "\n".join(lines))
 

@@ -142,7 +142,7 @@ def python(
     site: Site, request: Request, writes: Iterable[Path] = (), reads: Iterable[Path] = ()
 ) -> str:
     """Return the command that starts Python on the nodes."""
-    command = python_command(site.container, request.image, writes, reads)
+    command = python_command(site.container, request.image, writes, reads, site.slurm.stage)
     if site.mpi.type != "mpirun":
         return command
     return f"{site.mpi.mpirun.replace('{ranks}', str(request.nodes))} {command}"

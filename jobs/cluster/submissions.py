@@ -139,7 +139,7 @@ def resume(
     """
     with take_up(Path(run)) as folder:
         if site is None:
-            profile = Site.restore(json.loads(folder.site_file.read_text()))
+            profile = Site.read(folder.site_file)
         else:
             profile = Site.load(find_site(str(site), Path.cwd()))
             write_whole(folder.site_file, json.dumps(profile.dump(), indent=1) + "\n")
@@ -209,7 +209,7 @@ def wait(run: Path | str, console: Console | None = None) -> RunStatus:
             if seen.count("waiting") and not seen.scheduler:
                 try:
                     with take_up(folder.path):
-                        profile = Site.restore(json.loads(folder.site_file.read_text()))
+                        profile = Site.read(folder.site_file)
                         live += _send_missing(folder, profile, display, only_unsent=True)
                 except BusyError:  # another process is sending them
                     live += 1
@@ -327,7 +327,7 @@ def _send(
             folder,
             site,
             request,
-            calls=[(str(folder.path), index, mpi) for index in indices],
+            calls=[(str(folder.path), index, mpi, site.slurm.stage or "") for index in indices],
             reads=folders,
         )
     finally:
