@@ -260,7 +260,7 @@ def _fill_cell(
     variables: dict[str, xr.Variable],
     place: tuple[int, ...],
     cell: CellRow,
-    judgement: Judgement,
+    judgement: Judgement[TrialRow],
     hosts: Mapping[str, str],
 ) -> None:
     batch = _batch(cell)

@@ -1,15 +1,13 @@
 """Collecting: the shards of a run's jobs, and the journals of those that died, into one file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from jobs.plan import Plan
 from jobs.run_folder import RunFolder
 from suite.journal import read_journal
-from suite.results.merge import merge
-from suite.results.read import read_results
+from suite.results.merge_files import merge_files
 from suite.results.rows import Results
-from suite.results.write import write_results
 
 
 def collect(folder: RunFolder) -> None:
@@ -18,13 +16,16 @@ def collect(folder: RunFolder) -> None:
     left = [path for index in range(len(plan.slices)) for path in _left_by(folder, index)]
     if all(holds_all(folder.results_file, path) for path in (folder.plan_file, *left)):
         return
-    parts = [plan.results()]
+    merge_files(folder.results_file, _parts(folder, plan))
+
+
+def _parts(folder: RunFolder, plan: Plan) -> Iterator[Path | Results]:
+    yield plan.results()
     for index in range(len(plan.slices)):
         if has_shard(folder, index):
-            parts.append(read_results(folder.shard(index)))
+            yield folder.shard(index)
         elif folder.journal_hosts(index):
-            parts.append(slice_results(folder, plan, index))
-    write_results(folder.results_file, merge(parts))
+            yield slice_results(folder, plan, index)
 
 
 def _left_by(folder: RunFolder, index: int) -> list[Path]:

@@ -3,18 +3,18 @@
 Those on single trials are taken where they are measured, in `suite.trial.launch`.
 """
 
-import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntFlag
 from functools import reduce
 from itertools import groupby
 from operator import attrgetter, or_
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from suite.intervals import LEAST_TRIALS, relative_half_width
 from suite.results.rows import (
@@ -69,12 +69,42 @@ REASONS = {
 """What can stand in a verdict, in words."""
 
 
+class Judged(Protocol):
+    """What of a trial is judged: a `TrialRow`, or something smaller."""
+
+    @property
+    def cell_id(self) -> str: ...
+    @property
+    def node_id(self) -> str: ...
+    @property
+    def round(self) -> int: ...
+    @property
+    def start_unix_ns(self) -> int: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def error(self) -> str: ...
+    @property
+    def output_digest(self) -> str: ...
+    @property
+    def validity(self) -> int: ...
+    @property
+    def figure_ns(self) -> float: ...
+    @property
+    def samples_sha256(self) -> bytes: ...
+    @property
+    def latency_ns(self) -> npt.NDArray[Any]: ...
+
+
+AnyTrial = TypeVar("AnyTrial", bound=Judged)
+
+
 @dataclass(frozen=True)
-class Judgement:
+class Judgement(Generic[AnyTrial]):
     """A cell's status, the trials that count, and the reasons against it."""
 
     status: Literal["ok", "failed", "missing"]
-    counted: tuple[TrialRow, ...]
+    counted: tuple[AnyTrial, ...]
     validity: int
     """`TrialFlag` and `CellFlag` bits; 0 is valid."""
     error: str = ""
@@ -91,10 +121,15 @@ def reasons(validity: int) -> tuple[str, ...]:
     return tuple(str(flag.name).lower() for flag in flags if flag & validity)
 
 
-def judge_cells(results: Results) -> Iterator[Judgement]:
+def judge_cells(results: Results) -> Iterator[Judgement[TrialRow]]:
     """Judge each cell of `results`, in their order."""
-    trials: dict[str, list[TrialRow]] = {}
-    for trial in results.trials:
+    return judge_each(results, results.trials)
+
+
+def judge_each(results: Results, taken: Iterable[AnyTrial]) -> Iterator[Judgement[AnyTrial]]:
+    """Judge each cell of `results` by the trials `taken`, in place of those that are there."""
+    trials: dict[str, list[AnyTrial]] = {}
+    for trial in taken:
         trials.setdefault(trial.cell_id, []).append(trial)
     precision = float(results.provenance.get("precision", "inf"))
     hosts = {node.node_id: node.host for node in results.nodes}
@@ -122,10 +157,10 @@ def judge_run(cells: Sequence[int]) -> int:
 
 def judge(
     cell: CellRow,
-    trials: Sequence[TrialRow],
+    trials: Sequence[AnyTrial],
     precision: float,
     hosts: Mapping[str, str] = MappingProxyType({}),
-) -> Judgement:
+) -> Judgement[AnyTrial]:
     """Judge a cell by its trials.
 
     Every trial that ran to its end counts, flagged or not: to leave out what looks bad would bias
@@ -165,17 +200,17 @@ def judge(
     return Judgement("ok", counted, validity, error)
 
 
-def _of_trials(trials: Sequence[TrialRow]) -> TrialFlag:
+def _of_trials(trials: Sequence[Judged]) -> TrialFlag:
     """Return the flags of trials that the cell as a whole deserves."""
     deserved = TrialFlag(0)
     for flag in TrialFlag:
-        share = np.mean([flag in TrialFlag(trial.validity) for trial in trials])
+        share = sum(flag & trial.validity > 0 for trial in trials) / len(trials)
         if share > (SHARE_OF_TRIALS if flag in OF_NOISE else 0):
             deserved |= flag
     return deserved
 
 
-def _drifts(trials: Sequence[TrialRow], precision: float) -> bool:
+def _drifts(trials: Sequence[Judged], precision: float) -> bool:
     """Say whether the latencies of one of the nodes have a trend that matters."""
     in_time = sorted(trials, key=attrgetter("node_id", "start_unix_ns", "round"))
     return any(
@@ -201,10 +236,10 @@ def has_trend(medians_ns: Sequence[float], least_change: float) -> bool:
     return abs(score) - 1 > TREND_Z * deviation and change > least_change
 
 
-def _has_copies(trials: Sequence[TrialRow]) -> bool:
-    long = [
-        hashlib.sha256(np.ascontiguousarray(trial.latency_ns).data).digest()
+def _has_copies(trials: Iterable[Judged]) -> bool:
+    known: dict[bytes, Judged] = {}
+    return any(
+        known.setdefault(trial.samples_sha256, trial) is not trial
+        and len({*trial.latency_ns[:MOST_COMPARED].tolist()}) >= LEAST_COPIED_SAMPLES
         for trial in trials
-        if len({*trial.latency_ns[:MOST_COMPARED].tolist()}) >= LEAST_COPIED_SAMPLES
-    ]
-    return len({*long}) < len(long)
+    )

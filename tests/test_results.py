@@ -21,7 +21,8 @@ import suite.results
 from suite.errors import UserError
 from suite.results import seal
 from suite.results.layout import content_digest
-from suite.results.normal import DIMENSIONS, in_order, rows_of
+from suite.results.normal import DIMENSIONS, rows_of
+from suite.results.order import in_order
 from suite.results.read import read_results
 from suite.results.rows import Results
 from suite.results.write import write_results

@@ -13,7 +13,8 @@ import pytest
 
 from suite.journal import Journal, read_journal
 from suite.results.merge import merge
-from suite.results.normal import KINDS, in_order, results_of, rows_of
+from suite.results.normal import KINDS, results_of, rows_of
+from suite.results.order import in_order
 from suite.results.read import read_results
 from suite.results.rows import READABLE, SCHEMA_VERSION, Column, Results
 from suite.results.write import write_results

@@ -1,22 +1,28 @@
 """Merge results of one run: the union of their rows, whatever came how often and in which order."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import numpy as np
 
 from suite.errors import UserError
-from suite.results.normal import (
-    DIMENSIONS,
-    KINDS,
-    Row,
-    id_of,
-    in_order,
-    normal,
-    results_of,
-    rows_of,
+from suite.results.columns import (
+    MEDIAN_NS,
+    SAMPLES_START,
+    Array,
+    Columns,
+    Pile,
+    Spool,
+    columns_of,
+    id_name,
+    rows_at,
+    rows_in,
+    with_figures,
 )
+from suite.results.normal import KINDS, Row
+from suite.results.order import ordered
 from suite.results.rows import Results
 
 JOB_PREFIX = "job_"
@@ -57,25 +63,57 @@ def merge(results: Iterable[Results]) -> Results:
     ValueError
         If there are no results at all, or they do not fit together.
     """
-    parts = list(results)
-    if not parts:
+    with SpooledTemporaryFile() as memory:  # without a limit: what goes in comes out
+        return rows_in(union(map(with_figures, map(columns_of, results)), Spool(memory)))
+
+
+def union(parts: Iterable[Columns], spool: Spool) -> Columns:
+    """Return the union of `parts`, as `merge` does; its samples are in `spool`.
+
+    Each part is let go of before the next is asked for.
+    """
+    pile, provenance = Pile(spool), _Provenance()
+    for part in parts:
+        pile.add(part)
+        provenance.add(part.provenance)
+    if not provenance.parts:
         raise ValueError("there is nothing to merge")
-    everything = [rows_of(part) for part in parts]
-    rows = {d: _union(d, chain.from_iterable(rows[d] for rows in everything)) for d in DIMENSIONS}
-    return in_order(results_of(rows, _union_of_provenance([part.provenance for part in parts])))
+    return ordered(_without_twins(pile.columns(provenance.union())))
 
 
-def _union(dimension: str, rows: Iterable[Row]) -> Iterable[Row]:
-    known: dict[str, Row] = {}
-    for row in rows:
-        first = known.setdefault(id_of(row), row)
-        if first is not row and (differences := _differences(first, row)):
-            raise MergeConflictError(f"{dimension} {id_of(row)!r}", differences)
-    return known.values()
+def _without_twins(columns: Columns) -> Columns:
+    for dimension, table in columns.tables.items():
+        number: dict[str, int] = {}
+        ids = table[id_name(dimension)].tolist()
+        first = np.array([number.setdefault(id_, n) for n, id_ in enumerate(ids)], "i8")
+        is_twin = first != np.arange(len(ids))
+        if is_twin.any():
+            twins = np.flatnonzero(is_twin)
+            _check_same(columns, dimension, first[twins], twins)
+            table.update({name: column[~is_twin] for name, column in table.items()})
+    return columns
+
+
+def _check_same(columns: Columns, dimension: str, first: Array, second: Array) -> None:
+    table = columns.tables[dimension]
+    compared = [column for name, column in table.items() if name not in (MEDIAN_NS, SAMPLES_START)]
+    differ = np.any([_differ(column[first], column[second]) for column in compared], axis=0)
+    for one in np.flatnonzero(differ)[:1]:
+        rows = rows_at(columns, dimension, np.array([first[one], second[one]]))
+        raise MergeConflictError(
+            f"{dimension} {table[id_name(dimension)][first[one]]!r}", _differences(*rows)
+        )
+
+
+def _differ(a: Array, b: Array) -> Array:
+    if a.dtype == object:
+        return np.array(a != b, bool)
+    # By their bits: unlike !=, it takes NaN for NaN, and -0.0 for another than 0.0.
+    shape = (len(a), a.dtype.itemsize)
+    return np.any(a.view("u1").reshape(shape) != b.view("u1").reshape(shape), axis=1)
 
 
 def _differences(first: Row, second: Row) -> dict[str, tuple[str, str]]:
-    first, second = normal(first), normal(second)
     pairs = {name: (getattr(first, name), getattr(second, name)) for name in KINDS[type(first)]}
     return {name: (_short(a), _short(b)) for name, (a, b) in pairs.items() if not _same(a, b)}
 
@@ -83,7 +121,7 @@ def _differences(first: Row, second: Row) -> dict[str, tuple[str, str]]:
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray):
         return np.array_equal(a, b)
-    return repr(a) == repr(b)  # unlike ==, it takes NaN for NaN, and -0.0 for another than 0.0
+    return repr(a) == repr(b)
 
 
 def _short(value: Any) -> str:
@@ -93,16 +131,29 @@ def _short(value: Any) -> str:
     return shown if len(shown) <= 60 else shown[:60] + "…"
 
 
-def _union_of_provenance(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    merged = {}
-    for key in sorted(set().union(*parts)):
-        if key.startswith(JOB_PREFIX):
-            lines = {line for part in parts for line in part.get(key, "").split("\n")}
-            merged[key] = "\n".join(sorted(filter(None, lines)))
-            continue
-        values = {part.get(key) for part in parts}
-        if len(values) > 1:
-            a, b, *_ = sorted(map(_short, values))
-            raise MergeConflictError("provenance", {key: (a, b)})
-        merged[key] = parts[0][key]
-    return merged
+class _Provenance:
+    """The provenance of parts that come one by one."""
+
+    def __init__(self) -> None:
+        self.parts = 0
+        self._lines: dict[str, set[str]] = {}
+        self._values: dict[str, Counter[str | None]] = {}
+
+    def add(self, provenance: Mapping[str, str]) -> None:
+        self.parts += 1
+        for key, value in provenance.items():
+            if key.startswith(JOB_PREFIX):
+                self._lines.setdefault(key, set()).update(value.split("\n"))
+            else:
+                self._values.setdefault(key, Counter())[value] += 1
+
+    def union(self) -> dict[str, str]:
+        merged = {key: "\n".join(sorted({*lines} - {""})) for key, lines in self._lines.items()}
+        for key, count in sorted(self._values.items()):
+            if count.total() < self.parts:
+                count[None] += 1
+            if len(count) > 1:
+                a, b, *_ = sorted(map(_short, count))
+                raise MergeConflictError("provenance", {key: (a, b)})
+            merged[key] = str(next(iter(count)))
+        return dict(sorted(merged.items()))

@@ -77,47 +77,6 @@ def axes_of(cells: Iterable[CellRow]) -> tuple[str, ...]:
     return axes.pop() if axes else ()
 
 
-def in_order(results: Results) -> Results:
-    """Return the normal form of `results`, in which a file holds them.
-
-    Artifacts and nodes are sorted by id, cells by their axes, trials by their cells, then by start:
-    a cell's samples lie together. States are sorted by their nodes, then by time; instances by
-    their trials; operators by their cells, nodes and places.
-
-    Raises
-    ------
-    ValueError
-        If two rows have one id, a row refers to one that is not there, or the cells differ in
-        their axes.
-    """
-    rows = {d: sorted(map(normal, rows), key=id_of) for d, rows in rows_of(results).items()}
-    _check_ids(rows)
-    axes_of(rows["cell"])
-    rows["cell"].sort(key=lambda cell: tuple(cell.axes.values()))
-    place = {cell.cell_id: number for number, cell in enumerate(rows["cell"])}
-    rows["trial"].sort(key=lambda trial: (place.get(trial.cell_id, -1), trial.start_unix_ns))
-    rows["state"].sort(key=lambda state: (state.state_node_id, state.state_unix_ns))
-    turn = {trial.trial_id: number for number, trial in enumerate(rows["trial"])}
-    rows["instance"].sort(key=lambda i: (turn.get(i.instance_trial_id, -1), i.instance_number))
-    rows["operator"].sort(
-        key=lambda o: (place.get(o.operator_cell_id, -1), o.operator_node_id, o.operator_place)
-    )
-    provenance = {harmless(k): harmless(v) for k, v in sorted(results.provenance.items())}
-    return results_of(rows, provenance)
-
-
-def _check_ids(rows: Mapping[str, list[Any]]) -> None:
-    ids = {dimension: {"", *map(id_of, rows[dimension])} for dimension in rows}
-    for dimension, row_type in DIMENSIONS.items():
-        if len(ids[dimension]) <= len(rows[dimension]):
-            raise ValueError(f"two {dimension}s have one id, or one has none: merge drops twins")
-        for name, kind in KINDS[row_type].items():
-            if isinstance(kind, IndexOf):
-                missing = {getattr(row, name) for row in rows[dimension]} - ids[kind.dimension]
-                if missing:
-                    raise ValueError(f"a {dimension}'s {name} is not there: {missing.pop()!r}")
-
-
 def normal(row: AnyRow) -> AnyRow:
     """Return `row` with every value as it comes back from a file."""
     return replace(row, **{n: _normal(getattr(row, n), k) for n, k in KINDS[type(row)].items()})

@@ -6,17 +6,27 @@ look behind the end that the superblock states; a tool that rewrites the file dr
 """
 
 import hashlib
+from typing import IO
 
 MARK = b"\nlitesweep sha256 "
 SIZE = len(MARK) + 64 + 1
 
 
-def seal_of(image: bytes | memoryview) -> bytes:
-    """Return the line to put behind `image`."""
-    return MARK + hashlib.sha256(image).hexdigest().encode() + b"\n"
+def seal(file: IO[bytes]) -> None:
+    """Put the line behind what is in `file`."""
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+    file.write(MARK + digest.hexdigest().encode() + b"\n")
+
+
+def is_sealed(content: bytes) -> bool:
+    """Say whether `content` has a seal, whatever it says."""
+    return content[-SIZE:].startswith(MARK)
 
 
 def is_broken(content: bytes) -> bool:
     """Say whether `content` has a seal, and not that of the bytes in front of it."""
-    seal = content[-SIZE:]
-    return seal.startswith(MARK) and seal != seal_of(memoryview(content)[:-SIZE])
+    if not is_sealed(content):
+        return False
+    digest = hashlib.sha256(memoryview(content)[:-SIZE]).hexdigest().encode()
+    return content[-SIZE:] != MARK + digest + b"\n"

@@ -1,29 +1,39 @@
 """Write results as one HDF5 file that netCDF-4 tools can read."""
 
-import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 
 from suite.atomic import whole_file
 from suite.errors import UserError
+from suite.results.columns import (
+    PIECE,
+    SAMPLE,
+    Array,
+    Columns,
+    Samples,
+    columns_of,
+    with_figures,
+)
 from suite.results.layout import (
     CELL_VALIDITY,
-    Array,
     Attributes,
     content_digest,
     fixed_length,
     variables_of,
 )
-from suite.results.normal import axes_of, in_order
+from suite.results.order import ordered
 from suite.results.rows import SCHEMA_VERSION, Results
-from suite.results.seal import seal_of
+from suite.results.seal import seal
 from suite.verdict import judge_run, reasons
 
 TITLE = "Deep-learning inference on CPUs, measured by litesweep"
 PROVENANCE = "provenance"  # the group's name
-CHUNK_BYTES = 1 << 21  # 2^18 samples
+CHUNK_BYTES = PIECE * SAMPLE.itemsize
 LEAST_COMPRESSED_BYTES = 1 << 16
 
 
@@ -37,18 +47,23 @@ def write_results(path: Path, results: Results) -> None:
     UserError
         If the file cannot be written.
     ValueError
-        If the rows do not fit together: see `suite.results.normal.in_order`.
+        If the rows do not fit together: see `suite.results.order.ordered`.
     """
-    # Made in memory (about 3 bytes a sample), because on a full disk HDF5
-    # fails late, with an error that does not say so, and keeps the file open.
-    image = io.BytesIO()
-    _fill(image, in_order(results))
-    seal = seal_of(image.getbuffer())
-    image.seek(0, io.SEEK_END)
-    image.write(seal)
+    write_columns(path, ordered(with_figures(columns_of(results))))
+
+
+def write_columns(path: Path, columns: Columns) -> None:
+    """Write `columns`, which are in order and have figures, as `write_results` does."""
+    with told(path), whole_file(path) as temporary, temporary.open("w+b") as file:
+        _fill(_Sink(file), columns)
+        seal(file)
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Say of an error of the system what could not be written."""
     try:
-        with whole_file(path) as temporary:
-            temporary.write_bytes(image.getbuffer())
+        yield
     except OSError as error:
         raise UserError(
             f"The results cannot be written to {str(path)!r}: {error.strerror or error}.",
@@ -56,37 +71,65 @@ def write_results(path: Path, results: Results) -> None:
         ) from error
 
 
-def _fill(image: io.BytesIO, results: Results) -> None:
-    variables = variables_of(results)
+class _Sink:
+    """The file as HDF5 sees it, which never fails.
+
+    On a full disk HDF5 fails late, with an error that does not say so, and keeps the file open. So
+    the first error is put by, and raised by `check` where nothing of HDF5's is under way.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file: Any = file
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise what went wrong."""
+        if self._error:
+            raise self._error
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return partial(self._try, getattr(self._file, name))
+
+    def _try(self, do: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return do(*arguments)
+        except OSError as error:
+            self._error = self._error or error
+            return 0
+
+
+def _fill(sink: _Sink, columns: Columns) -> None:
+    variables = variables_of(columns)
     arrays = {variable.name: variable.values for variable in variables}
     sizes = {variable.dimension: len(variable.values) for variable in variables}
     if len(arrays) < len(variables) or arrays.keys() & {*sizes, PROVENANCE}:
         raise ValueError("an axis has the name of another variable, dimension or group")
-    axes = axes_of(results.cells)
+    verdict = reasons(judge_run(arrays[CELL_VALIDITY].tolist()))
     attributes = {
         "Conventions": "CF-1.11",
         "title": TITLE,
         "schema_version": SCHEMA_VERSION,
-        "axes": " ".join(axes),
-        "content_digest": content_digest(arrays, axes, results.provenance),
-        "verdict": " ".join(reasons(judge_run(arrays[CELL_VALIDITY].tolist()))) or "valid",
+        "axes": " ".join(columns.axes),
+        "content_digest": content_digest(arrays, columns.axes, columns.provenance),
+        "verdict": " ".join(verdict) or "valid",
     }
-    with _new_file(image) as file:
+    with _new_file(sink) as file:
         _describe(file, attributes)
         scales = {name: _dimension(file, name, size) for name, size in sizes.items()}
         for variable in variables:
-            dataset = _dataset(file, variable.name, variable.values)
+            dataset = _dataset(file, variable.name, variable.values, sink)
             _describe(dataset, variable.attributes)
             dataset.dims[0].attach_scale(scales[variable.dimension])
         # Not attributes: those cannot exceed 64 KiB, and a sweep verbatim can.
         group = h5py.Group(h5py.h5g.create(file.id, PROVENANCE.encode(), gcpl=_timeless("GROUP")))
-        for key, value in results.provenance.items():
-            _dataset(group, key, fixed_length([value]).reshape(()))
+        for key, value in columns.provenance.items():
+            _dataset(group, key, fixed_length([value]).reshape(()), sink)
+    sink.check()
 
 
-def _new_file(image: io.BytesIO) -> h5py.File:
+def _new_file(sink: _Sink) -> h5py.File:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, image)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, sink)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     # HDF5 1.10 reads this span of versions, and not "latest".
     access.set_libver_bounds(h5py.h5f.LIBVER_V18, h5py.h5f.LIBVER_V110)
@@ -111,13 +154,23 @@ def _dimension(file: h5py.File, name: str, size: int) -> h5py.Dataset:
     return scale
 
 
-def _dataset(group: h5py.Group, name: str, values: Array) -> h5py.Dataset:
+def _dataset(group: h5py.Group, name: str, values: Array | Samples, sink: _Sink) -> h5py.Dataset:
     storage: dict[str, Any] = {}
     if values.ndim and values.nbytes >= LEAST_COMPRESSED_BYTES:
-        chunk = min(len(values), max(1, CHUNK_BYTES // values.itemsize))
+        chunk = min(len(values), max(1, CHUNK_BYTES // values.dtype.itemsize))
         storage = {"chunks": (chunk,), "shuffle": True, "compression": "gzip"}
         storage["compression_opts"] = 1
-    return group.create_dataset(name, data=values, track_times=False, **storage)
+    new = partial(group.create_dataset, name, track_times=False, **storage)
+    if isinstance(values, Samples):
+        dataset, start = new(values.shape, values.dtype), 0
+        for piece in values.pieces():
+            dataset[start : start + len(piece)] = piece
+            start += len(piece)
+            sink.check()
+    else:
+        dataset = new(data=values)
+    sink.check()
+    return dataset
 
 
 def _describe(thing: h5py.HLObject, attributes: Attributes) -> None:

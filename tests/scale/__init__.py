@@ -1,0 +1,1 @@
+"""How the work grows with cells, jobs and nodes: see docs/scale.md."""

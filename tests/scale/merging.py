@@ -1,0 +1,252 @@
+"""Merging: ten thousand shards of a hundred million samples into one file, beside plain copies.
+
+Samples are drawn anew from the distributions of real trials, so that they compress as real ones do.
+"""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from suite.results.merge_files import merge_files
+from suite.results.read import read_results
+from suite.results.rows import Results
+from suite.results.write import CHUNK_BYTES, write_results
+from tests.conftest import REPOSITORY
+from tests.rows import a_cell, a_node, a_state, a_trial, an_artifact
+
+SIZES = (100, 1_000, 10_000)
+"""Shards."""
+ROUNDS = 5
+CELLS = 2
+SAMPLES = 1000
+"""Of a trial; so a shard has ten thousand."""
+REAL = REPOSITORY / "runs" / "demo" / "results.h5"
+LEAST = 50
+CHUNK = CHUNK_BYTES // 8
+FILTERS = {"chunks": (CHUNK,), "shuffle": True, "compression": "gzip", "compression_opts": 1}
+
+
+def quantiles(run: Path) -> list[Any]:
+    """Return the sorted steady samples of each trial of a real run: its distribution."""
+    kept = (trial.latency_ns[trial.warmup_count :] for trial in read_results(run).trials)
+    return [np.sort(latency).astype(float) for latency in kept if len(latency) >= LEAST]
+
+
+def entropy_bytes(sorted_ns: Any) -> float:
+    """Return the entropy of a sample that is drawn by `draw`: no code takes less."""
+    gaps = np.maximum(np.diff(sorted_ns), 1)
+    return float(np.log2(gaps * len(gaps)).mean()) / 8
+
+
+def draw(sorted_ns: Any, random: np.random.Generator) -> Any:
+    """Draw samples from a trial's distribution, evenly between neighbouring ones."""
+    at = random.uniform(0, len(sorted_ns) - 1, SAMPLES)
+    return np.interp(at, np.arange(len(sorted_ns)), sorted_ns).astype("u8")
+
+
+def shard(number: int, known: Sequence[Any]) -> Results:
+    """Make the results of a job: two cells on one node, which another job measures on its own."""
+    random = np.random.default_rng(number)
+    cells = [number // 2 * CELLS + n for n in range(CELLS)]
+    node = f"{number:016x}"
+    real = [known[cell % len(known)] for cell in cells]
+    trials = [
+        a_trial(
+            random.bytes(8).hex(),
+            draw(real[n], random),
+            cell_id=f"{cell:016x}",
+            node_id=node,
+            round=turn,
+            order=n,
+            warmup_count=int(random.integers(3, 50)),
+            start_unix_ns=1_700_000_000_000_000_000 + int(random.integers(1 << 40)),
+            process_wall_ns=int(random.integers(1 << 30)),
+            load_ns=int(random.integers(1 << 22)),
+            sampling_wall_ns=int(random.integers(1 << 30)),
+            sampling_cpu_ns=int(random.integers(1 << 30)),
+            peak_rss_bytes=int(random.integers(1 << 15)) * 4096,
+            effective_parallelism=float(random.uniform(0.9, 1)),
+            run_delay_ns=float(random.integers(1 << 20)),
+            steady_rss_bytes=float(random.integers(1 << 15)) * 4096,
+            cpus_pinned=str(n),
+            output_digest=f"{cell:064x}",
+        )
+        for turn in range(ROUNDS)
+        for n, cell in enumerate(cells)
+    ]
+    return Results(
+        cells=tuple(
+            a_cell(f"{c:016x}", model=f"m{c // 64}", threads=c % 64, artifact_key=f"{c:064x}")
+            for c in cells
+        ),
+        artifacts=tuple(an_artifact(f"{c:064x}", artifact_sha256=f"{c:064x}") for c in cells),
+        nodes=(a_node(node, host=f"node{number:05}"),),
+        trials=tuple(trials),
+        states=tuple(
+            a_state(
+                f"{number}-{turn}",
+                state_node_id=node,
+                state_round=turn,
+                state_unix_ns=turn,
+                state_probe_ns=random.normal(1e6, 1e4),
+            )
+            for turn in range(ROUNDS + 1)
+        ),
+        provenance={
+            "run_id": "run",
+            "sweep": "name = 'scale'\n" * 40,
+            "precision": "0.02",
+            "job_slurm": f"{number} on node{number:05}, milan",
+        },
+    )
+
+
+def write_shard(folder: Path, known: Sequence[Any], number: int) -> None:
+    """Write the shard, unless it is there."""
+    path = folder / f"job-{number:05d}.h5"
+    if not path.exists():
+        write_results(path, shard(number, known))
+
+
+def merged(shards: Sequence[Path], path: Path) -> None:
+    """What is measured."""
+    merge_files(path, shards)
+
+
+def samples_copied(shards: Sequence[Path], path: Path) -> None:
+    """Copy the samples of the shards, and nothing else of them, by whole chunks of the new file."""
+    with h5py.File(path, "w") as file:
+        out = file.create_dataset("latency_ns", (0,), "u8", maxshape=(None,), **FILTERS)
+        kept = np.empty(0, "u8")
+        for shard_path in shards:
+            with h5py.File(shard_path) as shard_file:
+                kept = np.append(kept, shard_file["latency_ns"][:])
+            if len(kept) >= CHUNK:
+                append(out, kept[:CHUNK])
+                kept = kept[CHUNK:]
+        append(out, kept)
+
+
+def append(out: Any, values: Any) -> None:
+    """Put `values` behind what is in a data set."""
+    out.resize(len(out) + len(values), 0)
+    out[len(out) - len(values) :] = values
+
+
+def all_copied(shards: Sequence[Path], path: Path) -> None:
+    """Copy all variables of the shards, one below the other."""
+    samples_copied(shards, path)
+    pieces: dict[str, list[Any]] = {}
+    for shard_path in shards:
+        with h5py.File(shard_path) as shard_file:
+            for name, item in shard_file.items():
+                if isinstance(item, h5py.Dataset) and name != "latency_ns" and not item.is_scale:
+                    pieces.setdefault(name, []).append(item[()])
+    with h5py.File(path, "r+") as file:
+        for name, arrays in pieces.items():
+            values = np.concatenate(arrays)
+            size = min(len(values), CHUNK_BYTES // values.itemsize)
+            file.create_dataset(name, data=values, **{**FILTERS, "chunks": (size,)})
+
+
+def file_copied(merged_file: Path, path: Path) -> None:
+    """Copy the merged file, data set by data set and chunk by chunk."""
+    with h5py.File(merged_file) as source, h5py.File(path, "w") as file:
+        for name, item in source.items():
+            if not isinstance(item, h5py.Dataset) or item.is_scale:
+                continue
+            step = item.chunks[0] if item.chunks else len(item)
+            filters = {**FILTERS, "chunks": item.chunks} if item.chunks else {}
+            out = file.create_dataset(name, item.shape, item.dtype, **filters)
+            for start in range(0, len(item), step):
+                out[start : start + step] = item[start : start + step]
+
+
+def apart(work: Callable[..., None], *arguments: Any) -> dict[str, float]:
+    """Run `work` in a process of its own; return its seconds and the most memory it had."""
+    script = (
+        "import json, pickle, resource, sys, time\n"
+        "work, arguments = pickle.load(sys.stdin.buffer)\n"
+        "begin = time.perf_counter()\n"
+        "work(*arguments)\n"
+        "seconds = time.perf_counter() - begin\n"
+        "own, others = (resource.getrusage(w).ru_maxrss for w in (0, -1))\n"
+        "print(json.dumps({'seconds': seconds, 'rss': own * 1024, 'others': others * 1024}))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        input=pickle.dumps((work, arguments)),
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    said: dict[str, float] = json.loads(ended.stdout)
+    return said
+
+
+def bytes_a_sample(path: Path) -> tuple[float, float]:
+    """Return what a sample takes: its own chunks, and the file as a whole."""
+    with h5py.File(path) as file:
+        latency = file["latency_ns"]
+        return latency.id.get_storage_size() / len(latency), path.stat().st_size / len(latency)
+
+
+def measured(shards: Sequence[Path], folder: Path) -> list[str]:
+    """Merge and copy; return the row of a table."""
+    out, copy = folder / "results.h5", folder / "copy.h5"
+    found = apart(merged, shards, out)
+    copies = [
+        apart(samples_copied, shards, copy)["seconds"],
+        apart(all_copied, shards, copy)["seconds"],
+        apart(file_copied, out, copy)["seconds"],
+    ]
+    own, whole = bytes_a_sample(out)
+    with h5py.File(out) as file:
+        count = len(file["latency_ns"])
+    return [
+        f"{len(shards):,}",
+        f"{count:,}",
+        f"{found['seconds']:.1f} s",
+        *(f"{seconds / found['seconds']:.2f}" for seconds in copies),
+        f"{found['rss'] / 2**20:.0f} MiB",
+        f"{own:.2f}",
+        f"{whole:.2f}",
+    ]
+
+
+HEAD = [
+    *("shards", "samples", "merge", "speed, to copying samples", "all variables", "the result"),
+    *("peak memory", "bytes a sample", "with all else"),
+]
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table."""
+    return [f"| {' | '.join(line)} |" for line in (head, ["---:"] * len(head), *rows)]
+
+
+def merging(sizes: Sequence[int] = SIZES, real: Path = REAL) -> Iterator[list[str]]:
+    """Yield the tables of docs/scale.md."""
+    known = quantiles(real)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with ProcessPoolExecutor() as pool:
+            made = partial(write_shard, folder, known)
+            [*pool.map(made, range(max(sizes)), chunksize=32)]
+        shards = [folder / f"job-{number:05d}.h5" for number in range(max(sizes))]
+        yield [f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs"]
+        rows = [measured(shards[:size], folder) for size in sizes]
+    yield markdown(HEAD, rows)
+    bound = np.mean([entropy_bytes(each) for each in known])
+    yield [f"entropy of these samples: {bound:.2f} bytes"]
