@@ -205,7 +205,7 @@ def with_figures(columns: Columns) -> Columns:
     digests, medians = [], []
     for trial, warmup in enumerate(trials["warmup_count"].tolist()):
         latency = samples.of(trial)
-        digests.append(hashlib.sha256(latency).digest())
+        digests.append(hashlib.sha256(latency.data).digest())
         medians.append(median_of(latency[warmup:]))
     trials[SAMPLES_SHA256] = np.frombuffer(b"".join(digests), "V32")
     trials[MEDIAN_NS] = np.array(medians, "f8")

@@ -1,11 +1,10 @@
-"""The variables of a file: what the annotations of `suite.results.rows` become, and back."""
+"""The variables of a file: what the annotations of `suite.results.rows` become."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from enum import IntFlag
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -13,16 +12,10 @@ import numpy as np
 from suite.canonical import canonical_json
 from suite.results.columns import (
     MEDIAN_NS,
-    ROW_SIZE,
     Array,
     Columns,
-    Held,
     Samples,
-    Table,
-    dtype_of,
-    id_name,
     rows_at,
-    with_starts,
 )
 from suite.results.normal import DIMENSIONS, KINDS, Kind
 from suite.results.order import numbers_of
@@ -36,7 +29,6 @@ from suite.results.rows import (
     Results,
     TrialFlag,
 )
-from suite.text import harmless
 from suite.verdict import judge_each
 
 Attributes = Mapping[str, str | Array]
@@ -79,7 +71,7 @@ def _verdicts(columns: Columns) -> Variable:
 
 
 class _Outcome(NamedTuple):
-    """What a verdict asks of a trial: it takes a tenth of a row's memory and time."""
+    """What a verdict asks of a trial, in a tenth of a row's memory and time."""
 
     cell_id: str
     node_id: str
@@ -104,8 +96,8 @@ def _outcomes(columns: Columns) -> Iterator[_Outcome]:
     counted = trials["counted_ns"]
     figures = np.where((counted > 0) & (counted < np.inf), counted, trials[MEDIAN_NS])
     known = [trials[name].tolist() for name in _Outcome._fields if name in trials]
-    for number, (figure, *values) in enumerate(zip(figures.tolist(), *known, strict=True)):
-        yield _Outcome(*values, figure, number, samples)
+    each: Any = zip(*known, figures.tolist(), range(len(figures)), strict=True)
+    return (_Outcome._make((*values, samples)) for values in each)
 
 
 def _lay_out(name: str, kind: Kind, dimension: str, columns: Columns) -> Iterator[Variable]:
@@ -120,7 +112,7 @@ def _lay_out(name: str, kind: Kind, dimension: str, columns: Columns) -> Iterato
             }
             number = numbers_of(columns.tables[other], other)
             indices = np.array([number[id_] for id_ in table[name].tolist()], "i4")
-            yield Variable(_index_of(name), dimension, indices, attributes)
+            yield Variable(index_of(name), dimension, indices, attributes)
         case Expanded():
             for axis in columns.axes:
                 values = _stored(table[axis])
@@ -134,7 +126,8 @@ def _lay_out(name: str, kind: Kind, dimension: str, columns: Columns) -> Iterato
             yield Variable(name, "sample", columns.samples, about)
 
 
-def _index_of(name: str) -> str:
+def index_of(name: str) -> str:
+    """Return the name of the variable with the numbers of the rows whose ids `name` has."""
     return f"{name.rpartition('_')[0]}_index"
 
 
@@ -152,75 +145,6 @@ def _bits(*flags: IntFlag) -> Attributes:
     }
 
 
-def columns_in(
-    arrays: Mapping[str, Array],
-    axes: Sequence[str],
-    provenance: Mapping[str, str],
-    *,
-    earlier: bool = False,
-) -> Columns:
-    """Read columns out of the variables of a file: the inverse of `variables_of`.
-
-    Parameters
-    ----------
-    earlier
-        Whether the file is of an earlier schema: it may lack dimensions, and columns that have a
-        default.
-
-    Raises
-    ------
-    KeyError
-        If a variable is missing.
-    ValueError
-        If one does not fit to the others.
-    """
-    ids: dict[str, Array] = {}
-    for dimension in DIMENSIONS:
-        there = not earlier or id_name(dimension) in arrays
-        known = _loaded(arrays[id_name(dimension)], "str") if there else np.array([], object)
-        ids[dimension] = np.append(known, "")  # which is at FILL_INDEX
-    tables = {d: _table(d, arrays, axes, ids, earlier=earlier) for d in DIMENSIONS}
-    samples = np.asarray(arrays["latency_ns"], "<u8")
-    sizes = tables["trial"][ROW_SIZE]
-    if (sizes < 0).any() or sizes.sum() != len(samples):
-        raise ValueError("the trials have other numbers of samples than there are")
-    return with_starts(Columns(tuple(axes), tables, dict(provenance), Held(samples)))
-
-
-def _table(
-    dimension: str,
-    arrays: Mapping[str, Array],
-    axes: Sequence[str],
-    ids: Mapping[str, Array],
-    *,
-    earlier: bool,
-) -> Table:
-    table: Table = {}
-    size = len(ids[dimension]) - 1
-    row_type = DIMENSIONS[dimension]
-    for name, kind in KINDS[row_type].items():
-        default = row_type.__dataclass_fields__[name].default if earlier else MISSING
-        match kind:
-            case Expanded():
-                for axis in axes:
-                    values = arrays[axis]
-                    table[axis] = _loaded(values, "str" if values.dtype.kind == "S" else "i8")
-            case Ragged(row_size):
-                table[row_size] = _loaded(arrays[row_size], "i8")
-            case Column() | IndexOf() if not size:
-                table[name] = np.array([], dtype_of(kind))
-            case IndexOf(other):
-                table[name] = ids[other][arrays[_index_of(name)]]
-            case Column() if default is not MISSING and name not in arrays:
-                table[name] = np.full(size, default, dtype_of(kind))
-            case Column(dtype):
-                table[name] = _loaded(arrays[name], dtype)
-    for name, column in table.items():
-        if column.shape != (size,):
-            raise ValueError(f"{name} has shape {column.shape} where there are {size} {dimension}s")
-    return table
-
-
 def content_digest(
     arrays: Mapping[str, Array | Samples], axes: Sequence[str], provenance: Mapping[str, str]
 ) -> str:
@@ -228,9 +152,8 @@ def content_digest(
     sha = hashlib.sha256(canonical_json([list(axes), dict(provenance)]).encode())
     for name, array in sorted(arrays.items()):
         sha.update(canonical_json([name, array.dtype.str, array.shape]).encode())
-        whole = not isinstance(array, Samples)
-        for piece in [np.ascontiguousarray(array)] if whole else array.pieces():
-            sha.update(piece.data)
+        for piece in array.pieces() if isinstance(array, Samples) else [array]:
+            sha.update(np.ascontiguousarray(piece).data)
     return sha.hexdigest()
 
 
@@ -243,17 +166,3 @@ def fixed_length(values: Sequence[str]) -> Array:
 
 def _stored(column: Array) -> Array:
     return fixed_length(column.tolist()) if column.dtype == object else column
-
-
-def _loaded(array: Array, dtype: str) -> Array:
-    if dtype == "str":
-        return np.array([_text(value) for value in array.tolist()], object)
-    column = np.asarray(array, dtype)
-    if dtype == "f8":
-        column[np.isnan(column)] = np.nan
-    return column
-
-
-@lru_cache(1 << 14)  # most texts are in every shard
-def _text(value: bytes) -> str:
-    return harmless(value.decode())

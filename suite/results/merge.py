@@ -1,8 +1,8 @@
 """Merge results of one run: the union of their rows, whatever came how often and in which order."""
 
+import io
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,11 @@ class MergeConflictError(UserError):
             f"These results contradict each other in {what}: {pairs}.",
             "Only what one run has left can be merged, and each of its files as it was written.",
         )
+        self._of = what
         self.differences = differences
+
+    def __reduce__(self) -> tuple[Any, ...]:  # for it may come from another process
+        return type(self), (self._of, self.differences)
 
 
 def merge(results: Iterable[Results]) -> Results:
@@ -63,12 +67,17 @@ def merge(results: Iterable[Results]) -> Results:
     ValueError
         If there are no results at all, or they do not fit together.
     """
-    with SpooledTemporaryFile() as memory:  # without a limit: what goes in comes out
-        return rows_in(union(map(with_figures, map(columns_of, results)), Spool(memory)))
+    parts = map(with_figures, map(columns_of, results))
+    return rows_in(united(parts, Spool(io.BytesIO())))
 
 
-def union(parts: Iterable[Columns], spool: Spool) -> Columns:
-    """Return the union of `parts`, as `merge` does; its samples are in `spool`.
+def united(parts: Iterable[Columns], spool: Spool) -> Columns:
+    """Return the union of `parts`, as `merge` does; its samples are in `spool`."""
+    return ordered(_without_twins(piled(parts, spool)))
+
+
+def piled(parts: Iterable[Columns], spool: Spool) -> Columns:
+    """Put `parts`, which have figures, one under the other, and unite their provenance.
 
     Each part is let go of before the next is asked for.
     """
@@ -78,7 +87,7 @@ def union(parts: Iterable[Columns], spool: Spool) -> Columns:
         provenance.add(part.provenance)
     if not provenance.parts:
         raise ValueError("there is nothing to merge")
-    return ordered(_without_twins(pile.columns(provenance.union())))
+    return pile.columns(provenance.union())
 
 
 def _without_twins(columns: Columns) -> Columns:
@@ -110,7 +119,8 @@ def _differ(a: Array, b: Array) -> Array:
         return np.array(a != b, bool)
     # By their bits: unlike !=, it takes NaN for NaN, and -0.0 for another than 0.0.
     shape = (len(a), a.dtype.itemsize)
-    return np.any(a.view("u1").reshape(shape) != b.view("u1").reshape(shape), axis=1)
+    unlike = a.view("u1").reshape(shape) != b.view("u1").reshape(shape)
+    return np.asarray(unlike.any(axis=1))
 
 
 def _differences(first: Row, second: Row) -> dict[str, tuple[str, str]]:

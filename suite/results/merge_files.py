@@ -1,21 +1,33 @@
 """Merge files of one run into one, in memory that does not grow with their samples."""
 
-from collections.abc import Iterable, Iterator
+import io
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from suite.results.columns import Columns, Spool, columns_of, with_figures
-from suite.results.merge import union
+from suite.results.merge import piled, united
 from suite.results.read import read_columns
 from suite.results.rows import Results
 from suite.results.write import told, write_columns
+
+SMALL_BYTES = 1 << 20
+TOGETHER = 64
+"""Small files that a process reads at a time: each is a hundred arrays, and HDF5 takes its time
+over them."""
+PROCESSES = 4
+"""At most, one for each CPU: each takes some 100 MB."""
 
 
 def merge_files(path: Path, parts: Iterable[Path | Results]) -> None:
     """Write the union of `parts` to `path`, whole or not at all: see `suite.results.merge.merge`.
 
     The samples, 8 bytes each, wait in a file without a name in the folder of `path`. In memory are
-    one part at a time, and all rows without their samples.
+    a few parts at a time, and all rows without their samples.
 
     Raises
     ------
@@ -25,10 +37,30 @@ def merge_files(path: Path, parts: Iterable[Path | Results]) -> None:
         If there are no parts at all, or they do not fit together.
     """
     with told(path), TemporaryFile(dir=path.parent) as spool:
-        write_columns(path, union(_columns(parts), Spool(spool)))
+        write_columns(path, united(_columns(parts), Spool(spool)))
 
 
 def _columns(parts: Iterable[Path | Results]) -> Iterator[Columns]:
-    for part in parts:
-        columns = read_columns(part) if isinstance(part, Path) else columns_of(part)
-        yield with_figures(columns)
+    small: list[Path] = []
+    waiting: deque[Future[Columns]] = deque()
+    processes = min(PROCESSES, len(os.sched_getaffinity(0)))
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        for part in parts:
+            if isinstance(part, Results):
+                yield with_figures(columns_of(part))
+            elif part.exists() and part.stat().st_size <= SMALL_BYTES:
+                small.append(part)
+            else:
+                yield with_figures(read_columns(part))
+            if len(small) == TOGETHER:
+                waiting.append(pool.submit(_read_together, small))
+                small = []
+            if len(waiting) > 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    yield from map(with_figures, map(read_columns, small))
+
+
+def _read_together(paths: Sequence[Path]) -> Columns:
+    return piled(map(with_figures, map(read_columns, paths)), Spool(io.BytesIO()))

@@ -1,6 +1,9 @@
 """Read results back from their HDF5 file."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import MISSING, dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +11,27 @@ import h5py
 import numpy as np
 
 from suite.errors import UserError
-from suite.results.columns import Array, Columns, rows_in
-from suite.results.layout import columns_in, content_digest
-from suite.results.rows import READABLE, SCHEMA_VERSION, Results
+from suite.results.columns import (
+    ROW_SIZE,
+    Array,
+    Columns,
+    Held,
+    Table,
+    dtype_of,
+    id_name,
+    rows_in,
+    with_starts,
+)
+from suite.results.layout import content_digest, index_of
+from suite.results.normal import DIMENSIONS, KINDS
+from suite.results.rows import (
+    READABLE,
+    SCHEMA_VERSION,
+    Expanded,
+    IndexOf,
+    Ragged,
+    Results,
+)
 from suite.results.seal import is_broken, is_sealed
 from suite.text import harmless
 
@@ -48,8 +69,7 @@ def read_columns(path: Path) -> Columns:
     if is_broken(content):
         raise UserError(f"{str(path)!r} is damaged.", AGAIN)
     try:
-        # In memory it is read twice as fast as through calls to the system, or to Python.
-        with h5py.File(h5py.h5f.open_file_image(content)) as file:
+        with closing(h5py.h5f.open_file_image(content)) as file:
             return _columns_in(file, path, sealed=is_sealed(content))
     except UserError:
         raise
@@ -57,8 +77,11 @@ def read_columns(path: Path) -> Columns:
         raise UserError(f"{str(path)!r} is damaged, or no HDF5 file: {error}.", AGAIN) from error
 
 
-def _columns_in(file: h5py.File, path: Path, *, sealed: bool) -> Columns:
-    version = _text(file.attrs.get("schema_version", b""))
+# By h5py's lower level, in a fifth of the time: a shard is a hundred arrays of a few rows.
+
+
+def _columns_in(file: Any, path: Path, *, sealed: bool) -> Columns:
+    version = _attribute(file, "schema_version")
     if not version:
         raise UserError(
             f"{str(path)!r} is an HDF5 file, but not one of litesweep's results.",
@@ -70,18 +93,16 @@ def _columns_in(file: h5py.File, path: Path, *, sealed: bool) -> Columns:
             f"{' and '.join(READABLE)}.",
             "Read it with the release of litesweep that wrote it.",
         )
-    axes = tuple(_text(file.attrs["axes"]).split())
-    kept = _Arrays(file["provenance"].id)
-    provenance = {key: _text(kept[key][()]) for key in kept}
-    arrays = _Arrays(file.id)
-    # Where every byte is as it was written, so are the numbers.
-    if not sealed and content_digest({**arrays}, axes, provenance) != _text(
-        file.attrs["content_digest"]
-    ):
-        raise UserError(f"{str(path)!r} was altered after it was written.", AGAIN)
+    axes = tuple(_attribute(file, "axes").split())
+    group, variables = _Variables(h5py.h5g.open(file, b"provenance")), _Variables(file)
+    provenance = {key: _text(group[key][()]) for key in group.names()}
+    if not sealed:  # where every byte is as it was written, so are the numbers
+        arrays = {name: variables[name] for name in variables.names()}
+        if content_digest(arrays, axes, provenance) != _attribute(file, "content_digest"):
+            raise UserError(f"{str(path)!r} was altered after it was written.", AGAIN)
     provenance = {harmless(key): harmless(value) for key, value in provenance.items()}
     try:
-        return columns_in(arrays, axes, provenance, earlier=version != SCHEMA_VERSION)
+        return _Loader(variables, axes, version != SCHEMA_VERSION).columns(provenance)
     except KeyError as error:  # the file is whole, so it was written without
         raise UserError(
             f"{str(path)!r} has no variable {error}: another release of litesweep wrote it.",
@@ -89,19 +110,24 @@ def _columns_in(file: h5py.File, path: Path, *, sealed: bool) -> Columns:
         ) from error
 
 
-class _Arrays(Mapping[str, Array]):
-    """The variables of a file, or of a group in it, by name; read when they are asked for.
+def _attribute(file: Any, name: str) -> str:
+    """Return an attribute of the file; empty where it has none."""
+    if not h5py.h5a.exists(file, name.encode()):
+        return ""
+    attribute = h5py.h5a.open(file, name.encode())
+    value = np.empty(attribute.shape, attribute.dtype)
+    attribute.read(value)
+    return _text(value[()])
 
-    By h5py's lower level, which takes a fifth of the time: a shard is a hundred small arrays.
-    """
+
+class _Variables:
+    """The variables of a file, or of a group in it; read when they are asked for."""
 
     def __init__(self, group: Any) -> None:
         self._group = group
 
     def __getitem__(self, name: str) -> Array:
-        if name not in self:
-            raise KeyError(name)
-        dataset = h5py.h5d.open(self._group, name.encode())
+        dataset = self._open(name)
         values = np.empty(dataset.shape, dataset.dtype)
         dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values, dataset.get_type())
         return values
@@ -109,14 +135,103 @@ class _Arrays(Mapping[str, Array]):
     def __contains__(self, name: object) -> bool:
         return str(name).encode() in self._group
 
-    def __iter__(self) -> Iterator[str]:
+    def names(self) -> Iterator[str]:
         for name in self._group:
             item = h5py.h5o.open(self._group, name)
             if isinstance(item, h5py.h5d.DatasetID) and not h5py.h5ds.is_scale(item):
                 yield name.decode()
 
-    def __len__(self) -> int:
-        return len([*iter(self)])
+    def column(self, name: str, dtype: str, size: int | None = None) -> Array:
+        """Read a variable of a type ("axis": text or numbers) and size that are known."""
+        dataset = self._open(name)
+        if dtype == "axis":
+            dtype = "str" if isinstance(dataset.get_type(), h5py.h5t.TypeStringID) else "i8"
+        if size is None:
+            (size,) = dataset.shape
+        if dtype != "str":
+            values = np.empty(size, dtype)
+            dataset.read(_space(size), h5py.h5s.ALL, values, _type(dtype))
+            if dtype == "f8":
+                values[np.isnan(values)] = np.nan  # it has many spellings
+            return values
+        kind = dataset.get_type()
+        if kind.is_variable_str():
+            raise ValueError(f"the text of {name} is not of fixed length")
+        values = np.empty(size, f"S{kind.get_size()}")
+        dataset.read(_space(size), h5py.h5s.ALL, values, kind)
+        return np.array([_harmless(value) for value in values.tolist()], object)
+
+    def _open(self, name: str) -> Any:
+        try:
+            return h5py.h5d.open(self._group, name.encode())
+        except KeyError:
+            raise KeyError(name) from None
+
+
+@cache
+def _type(dtype: str) -> Any:
+    return h5py.h5t.py_create(np.dtype(dtype))
+
+
+@lru_cache
+def _space(size: int) -> Any:
+    return h5py.h5s.create_simple((size,))
+
+
+@lru_cache(1 << 14)  # most texts are in every shard
+def _harmless(value: bytes) -> str:
+    return harmless(value.decode())
+
+
+@dataclass(frozen=True)
+class _Loader:
+    variables: _Variables
+    axes: tuple[str, ...]
+    earlier: bool
+    """Whether the file is of an earlier schema, and may lack dimensions, and columns that have a
+    default."""
+
+    def columns(self, provenance: Mapping[str, str]) -> Columns:
+        """Read columns out of the file: the inverse of `suite.results.layout.variables_of`."""
+        ids = {dimension: self._ids(dimension) for dimension in DIMENSIONS}
+        tables = {dimension: self._table(dimension, ids) for dimension in DIMENSIONS}
+        samples, sizes = self.variables.column("latency_ns", "u8"), tables["trial"][ROW_SIZE]
+        if (sizes < 0).any() or sizes.sum() != len(samples):
+            raise ValueError("the trials have other numbers of samples than there are")
+        return with_starts(Columns(self.axes, tables, provenance, Held(samples)))
+
+    def _ids(self, dimension: str) -> Array:
+        """Return the ids of the dimension's rows, and behind them, at FILL_INDEX, that of none."""
+        name = id_name(dimension)
+        if self.earlier and name not in self.variables:
+            return np.array([""], object)
+        return np.append(self.variables.column(name, "str"), "")
+
+    def _table(self, dimension: str, ids: Mapping[str, Array]) -> Table:
+        size, table, read = len(ids[dimension]) - 1, Table(), self.variables.column
+        for name, kind in KINDS[DIMENSIONS[dimension]].items():
+            if isinstance(kind, Expanded):
+                table |= {axis: read(axis, "axis", size) for axis in self.axes}
+            elif isinstance(kind, Ragged):
+                table[kind.row_size] = read(kind.row_size, "i8", size)
+            elif not size:
+                table[name] = np.array([], dtype_of(kind))
+            elif isinstance(kind, IndexOf):
+                table[name] = ids[kind.dimension][read(index_of(name), "i4", size)]
+            elif self.earlier and name not in self.variables:
+                table[name] = np.full(size, _default(dimension, name), dtype_of(kind))
+            elif name == id_name(dimension):
+                table[name] = ids[dimension][:size]
+            else:
+                table[name] = read(name, kind.dtype, size)
+        return table
+
+
+def _default(dimension: str, name: str) -> Any:
+    default = DIMENSIONS[dimension].__dataclass_fields__[name].default
+    if default is MISSING:
+        raise KeyError(name)
+    return default
 
 
 def _text(value: Any) -> str:

@@ -355,7 +355,7 @@ class TrialRow:
     @property
     def samples_sha256(self) -> bytes:
         """Digest of the samples, by which copies are found."""
-        return sha256(np.ascontiguousarray(self.latency_ns)).digest()
+        return sha256(np.ascontiguousarray(self.latency_ns).data).digest()
 
     @property
     def figure_ns(self) -> float:

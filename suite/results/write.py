@@ -104,14 +104,14 @@ def _fill(sink: _Sink, columns: Columns) -> None:
     sizes = {variable.dimension: len(variable.values) for variable in variables}
     if len(arrays) < len(variables) or arrays.keys() & {*sizes, PROVENANCE}:
         raise ValueError("an axis has the name of another variable, dimension or group")
-    verdict = reasons(judge_run(arrays[CELL_VALIDITY].tolist()))
+    validity: Any = arrays[CELL_VALIDITY]
     attributes = {
         "Conventions": "CF-1.11",
         "title": TITLE,
         "schema_version": SCHEMA_VERSION,
         "axes": " ".join(columns.axes),
         "content_digest": content_digest(arrays, columns.axes, columns.provenance),
-        "verdict": " ".join(verdict) or "valid",
+        "verdict": " ".join(reasons(judge_run(validity.tolist()))) or "valid",
     }
     with _new_file(sink) as file:
         _describe(file, attributes)
