@@ -29,6 +29,7 @@ pytestmark = pytest.mark.tensorflow
 
 OTHERS = tuple(name for name in RUNTIMES if name != LITERT)
 NAME = TrialName("run", "cell", "node", 0, 0)
+TRIES = 3
 
 
 def request(model: Path, quantization: str = "float32", **places: object) -> ArtifactRequest:
@@ -53,10 +54,10 @@ def artifacts(store: Path, models: Path) -> dict[str, Artifact]:
     return found  # type: ignore[return-value]
 
 
-def trial(artifact: Artifact, runtime: str, threads: int = 1) -> TrialRow:
+def trial(artifact: Artifact, runtime: str, threads: int = 1, **said: str) -> TrialRow:
     cpus = granted_cpus()[:threads]
     asked = TrialRequest(str(artifact.path), threads, cpus, 0, sampling_ns=100_000_000)
-    row = run_trial(NAME, replace(asked, runtime=runtime), timeout_s=120)
+    row = run_trial(NAME, replace(asked, runtime=runtime, **said), timeout_s=120)
     assert (row.status, row.error) == ("ok", "")
     return row
 
@@ -182,6 +183,25 @@ def test_a_trial_runs_on_the_threads_and_in_the_precision_that_are_meant(
         double = trial(artifacts[name], name, threads=2)
         assert double.threads_seen >= 2
         assert double.cpus_pinned == format_cpu_list(granted_cpus()[:2])
+
+
+@pytest.mark.skipif(len(granted_cpus()) < 2, reason="needs two CPUs")
+def test_threads_that_are_used_are_not_said_to_be_idle_and_others_are(
+    artifacts: dict[str, Artifact], store: Path, models: Path
+) -> None:
+    """However each runtime's threads wait for work, and whoever else is at work here."""
+
+    def idle(artifact: Artifact, runtime: str, **asked: str) -> list[bool]:
+        trials = (trial(artifact, runtime, threads=2, **asked) for _ in range(TRIES))
+        return [TrialFlag.THREADS_NOT_USED in TrialFlag(row.validity) for row in trials]
+
+    for name in RUNTIMES:
+        assert not all(idle(artifacts[name], name)), name
+    assert not all(idle(artifacts[LITERT], LITERT, delegate="none"))
+    # The kernels for this recipe know of one thread alone.
+    [reference] = build(store, request(models / "tiny.keras", "int16x8"))
+    assert isinstance(reference, Artifact)
+    assert all(idle(reference, LITERT))
 
 
 @pytest.mark.parametrize(

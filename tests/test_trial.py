@@ -17,7 +17,7 @@ from suite.topology import format_cpu_list, granted_cpus
 from suite.trial.launch import WORKER, TrialName, judge, run_trial
 from suite.trial.protocol import TrialAnswer, TrialRequest
 from suite.trial.withheld import Withheld
-from suite.trial.worker import longest_wait_ns
+from suite.trial.worker import waits_ns
 
 NAME = TrialName("run", "cell", "node", 0, 0)
 
@@ -197,6 +197,14 @@ def answer(**changes: object) -> TrialAnswer:
         ({"steady": False}, 1.9, 1_000_000, TrialFlag.NO_STEADY_STATE),
         ({"cpus": (0,)}, 1.9, 1_000_000, TrialFlag.AFFINITY_MISMATCH),
         ({}, 1.0, 1_000_000, TrialFlag.THREADS_NOT_USED),
+        # Threads that others keep from running want to run, but for those that share a CPU.
+        ({"waited_ns": 499.0}, 1.0, 1_000_000, TrialFlag.THREADS_NOT_USED),
+        ({"waited_ns": 501.0}, 1.0, 1_000_000, TrialFlag(0)),
+        ({"waited_ns": math.nan}, 1.0, 1_000_000, TrialFlag.THREADS_NOT_USED),
+        (
+            {"waited_ns": 900.0, "cpus": (0,)},
+            *(1.0, 1_000_000, TrialFlag.THREADS_NOT_USED | TrialFlag.AFFINITY_MISMATCH),
+        ),
         ({}, 1.9, 15_000, TrialFlag.CLOCK_COARSE),
         ({"inner_loops": 10}, 1.9, 15_000, TrialFlag(0)),
         ({"output_finite": False}, 1.9, 1_000_000, TrialFlag.OUTPUT_NOT_FINITE),
@@ -245,11 +253,11 @@ def test_what_was_withheld_is_a_reason(
     assert judge(REQUEST, answer(), row) == expected
 
 
-def test_the_thread_that_waited_longest_counts() -> None:
+def test_how_long_each_thread_has_waited() -> None:
     cut = {"1": (10, 5), "2": (10, 100)}
-    assert longest_wait_ns(cut, {"1": (20, 9), "2": (20, 103), "3": (1, 2)}) == 4
+    assert waits_ns(cut, {"1": (20, 9), "2": (20, 103), "3": (1, 2)}) == [4, 3, 2]
     # A kernel that does not count says 0 for threads that have run.
-    assert math.isnan(longest_wait_ns({"1": (0, 0)}, {"1": (0, 0), "2": (0, 0)}))
+    assert waits_ns({"1": (0, 0)}, {"1": (0, 0), "2": (0, 0)}) == []
 
 
 def test_the_id_follows_from_the_name_and_not_from_the_place() -> None:

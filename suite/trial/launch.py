@@ -1,6 +1,7 @@
 """The parent's side of a trial: start the process, sleep until it is done, judge what it says."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -238,11 +239,12 @@ def judge(request: TrialRequest, answer: TrialAnswer, row: TrialRow) -> TrialFla
         flags |= TrialFlag.NO_STEADY_STATE
     if answer.cpus != tuple(sorted(request.cpus)):
         flags |= TrialFlag.AFFINITY_MISMATCH
-    # Busy for less than half of what the further threads could add: they were not used, or kept
-    # from running. Threads that wait for work spin, so those of a model that uses them are busy.
-    # Instances that share CPUs keep each other from them, as was asked for.
+    # At work, or kept from it by others, for less than half of what the further threads could add:
+    # they were not used. Threads that wait for work spin for a while, in every runtime: those of a
+    # model that uses them are busy. Instances that share CPUs take turns, as was asked for.
     least = 1 + (request.threads - 1) / 2
-    if row.effective_parallelism < least and request.threads > 1 and not request.shared:
+    wanted = row.effective_parallelism + _kept_from_running(request, answer, row)
+    if wanted < least and request.threads > 1 and not request.shared:
         flags |= TrialFlag.THREADS_NOT_USED
     if sample_ns < COARSE_RATIO * step_ns:
         flags |= TrialFlag.CLOCK_COARSE
@@ -262,7 +264,18 @@ def _others_took(request: TrialRequest, answer: TrialAnswer, row: TrialRow) -> b
     """Say whether others used the CPUs of the trial, in this machine or beside it."""
     if row.steal_ns > NOISY_SHARE * row.process_wall_ns * request.threads:
         return True
-    # Threads that share a CPU wait for each other, and a quota makes them wait for nobody. The
-    # thread that waited longest counts: the rest wait for it where they meet, without a delay.
-    our_own_doing = request.shared or len(answer.cpus) < request.threads or row.throttle_count > 0
-    return not our_own_doing and row.run_delay_ns > NOISY_SHARE * answer.sampling_wall_ns
+    # The thread that waited longest counts: the rest wait for it where they meet, without a delay.
+    long = row.run_delay_ns > NOISY_SHARE * answer.sampling_wall_ns
+    return long and not _waits_are_ours(request, answer, row)
+
+
+def _kept_from_running(request: TrialRequest, answer: TrialAnswer, row: TrialRow) -> float:
+    """Return how many threads, on average, others kept from running."""
+    if _waits_are_ours(request, answer, row) or math.isnan(answer.waited_ns):
+        return 0.0
+    return answer.waited_ns / max(1, answer.sampling_wall_ns)
+
+
+def _waits_are_ours(request: TrialRequest, answer: TrialAnswer, row: TrialRow) -> bool:
+    """Say whether threads waited for each other, as where they share a CPU, or for a quota."""
+    return request.shared or len(answer.cpus) < request.threads or row.throttle_count > 0

@@ -57,6 +57,8 @@ class TrialAnswer:
     minor_faults: int
     major_faults: int
     run_delay_ns: float
+    waited_ns: float
+    """For how long all threads together were ready and waited for a CPU; NaN where unknown."""
     peak_rss_bytes: int
     steady_rss_bytes: int
     load_rss_bytes: int

@@ -157,6 +157,7 @@ class Loaded:
         peak_bytes = peak_rss_bytes()
         places, weights_bytes = mapped_file(self.artifact_path)
         operators, delegated = self.model.delegation()
+        waits = waits_ns(cut.threads, end.threads)
         return TrialAnswer(
             import_ns=self.import_ns,
             load_ns=self.load_ns,
@@ -174,7 +175,8 @@ class Loaded:
             involuntary_switches=end.usage.ru_nivcsw - cut.usage.ru_nivcsw,
             minor_faults=end.usage.ru_minflt - cut.usage.ru_minflt,
             major_faults=end.usage.ru_majflt - cut.usage.ru_majflt,
-            run_delay_ns=longest_wait_ns(cut.threads, end.threads),
+            run_delay_ns=max(waits, default=math.nan),
+            waited_ns=sum(waits) if waits else math.nan,
             peak_rss_bytes=peak_bytes,
             steady_rss_bytes=steady_bytes,
             load_rss_bytes=self.load_rss_bytes,
@@ -356,12 +358,9 @@ def thread_times_ns() -> dict[str, tuple[int, int]]:
     return times
 
 
-def longest_wait_ns(cut: dict[str, tuple[int, int]], end: dict[str, tuple[int, int]]) -> float:
-    """Return the longest that any thread waited between; NaN where the kernel does not count."""
-    return max(
-        (waited - cut.get(thread, (0, 0))[1] for thread, (ran, waited) in end.items() if ran),
-        default=math.nan,
-    )
+def waits_ns(cut: dict[str, tuple[int, int]], end: dict[str, tuple[int, int]]) -> list[int]:
+    """Return for how long each thread waited between; nothing where the kernel does not count."""
+    return [waited - cut.get(thread, (0, 0))[1] for thread, (ran, waited) in end.items() if ran]
 
 
 def _timed(invoke: "Callable[[], object]") -> int:
