@@ -146,6 +146,8 @@ def _flat(results: xr.Dataset) -> Iterator[Record]:
         yield {**record, "verdict": " ".join(record["verdict"]), "error": record["error"] or ""}
 
 
+MOST_PERCENT = 999
+"""Of an interval's half width; a wider one says as little, and widens the table."""
 OVER_1_THREAD = "× over 1\nthread"
 OVER_LITERT = "× over\nlitert"
 ENERGY = "mJ\neach"
@@ -313,7 +315,8 @@ def thread_count(count: int) -> str:
 
 def half_width(median: float, low: float, high: float) -> str:
     """Write half the width of an interval, as percent of the median."""
-    return f"{50 * (high - low) / median:.1f}"
+    percent = 50 * (high - low) / median
+    return f"{percent:.1f}" if percent < MOST_PERCENT else f"{MOST_PERCENT}+"
 
 
 def digits(value: float | None) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,16 @@ def test_what_there_is_data_for_is_drawn(opened: Opened, tmp_path: Path) -> None
 @pytest.mark.parametrize("trials", [[], [({}, [])]])
 def test_nothing_measured_has_no_figures(opened: Opened, tmp_path: Path, trials: Any) -> None:
     assert write_figures(opened(a_run(*trials)), tmp_path) == []
+
+
+def test_a_panel_without_a_measured_cell_stays_empty(opened: Opened, tmp_path: Path) -> None:
+    grid = a_grid(("float32", "int8"), (1, 2), ("good", "failed"))
+    failed = {cell.cell_id for cell in grid.cells if cell.axes["model"] == "failed"}
+    trials = tuple(trial for trial in grid.trials if trial.cell_id not in failed)
+    results = opened(replace(grid, trials=trials))
+    found = quantiles(tmp_path / "results.h5")
+    written = write_figures(results, tmp_path / "figures", quantiles=found)
+    assert "distribution.svg" in {path.name for path in written}
 
 
 def test_each_value_stands_beside_its_point(opened: Opened) -> None:

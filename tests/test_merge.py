@@ -174,7 +174,9 @@ def merged(parts: Sequence[Results]) -> Results:
 def spoilt(part: Results) -> Results:
     """Return `part` with another sample in its last trial."""
     *others, last = part.trials
-    return replace(part, trials=(*others, replace(last, latency_ns=np.append(last.latency_ns, np.uint64(1)))))
+    return replace(
+        part, trials=(*others, replace(last, latency_ns=np.append(last.latency_ns, np.uint64(1))))
+    )
 
 
 @settings(max_examples=40)

@@ -42,6 +42,9 @@ def _panel(panel: Axes, relative: xr.DataArray) -> None:
     of_nodes = relative.transpose("node", ..., "quantile").values
     trials = of_nodes.reshape(len(of_nodes), -1, len(shares))
     measured = np.flatnonzero(np.isfinite(trials).any(axis=(1, 2)))
+    panel.set_ylim(0, 1)
+    if not measured.size:  # all of its cells failed
+        return
     names = relative["node"].values[measured]
     found = geometric_mean(np.moveaxis(trials[measured], 1, 2))
     order = np.argsort(found.estimate[:, len(shares) // 2])
@@ -64,4 +67,3 @@ def _panel(panel: Axes, relative: xr.DataArray) -> None:
                 size=7.5,
                 color=colour,
             )
-    panel.set_ylim(0, 1)
