@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 from suite.artifacts.request import ArtifactRequest
 from suite.cells import Cell, expand
@@ -23,6 +25,11 @@ class Grid:
     requests: Mapping[str, ArtifactRequest]
     """By `cell_id`; cells that differ in threads alone share one."""
 
+    @property
+    def artifact_keys(self) -> tuple[str, ...]:
+        """The key of each artifact, once."""
+        return (*dict.fromkeys(request.key for request in self.requests.values()),)
+
 
 def lay_out(sweep: Sweep) -> Grid:
     """Find the sweep's models and expand its cells.
@@ -36,11 +43,14 @@ def lay_out(sweep: Sweep) -> Grid:
     used |= dict.fromkeys(name for points in sweep.include for name in points.model or ())
     sources = {name: resolve_source(name, sweep.models[name], sweep.folder) for name in used}
     cells = expand(sweep, lambda name: sources[name].own_quantization)
+
+    @cache
+    def request(model: str, *form: Any) -> ArtifactRequest:
+        return ArtifactRequest(model, sweep.models[model], sources[model], *form)
+
     requests = {
-        cell.cell_id: ArtifactRequest(
+        cell.cell_id: request(
             cell.model,
-            sweep.models[cell.model],
-            sources[cell.model],
             cell.quantization,
             cell.optimization,
             cell.resolution,

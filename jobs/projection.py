@@ -52,7 +52,7 @@ class Projection:
 
 def project(grid: Grid, store: ArtifactStore) -> Projection:
     """Project the time to build the artifacts of `grid` and to take the least trials."""
-    keys = dict.fromkeys(request.key for request in grid.requests.values())
+    keys = grid.artifact_keys
     to_build = tuple(key for key in keys if store.find(key) is None)
     per_trial = [planned.trial_seconds for planned in planned_cells(grid, store)]
     return Projection(
@@ -64,7 +64,7 @@ def project(grid: Grid, store: ArtifactStore) -> Projection:
 
 def planned_cells(grid: Grid, store: ArtifactStore) -> list[PlannedCell]:
     """Return the cells of `grid` with what a trial is expected to take, built or not."""
-    found = {request.key: store.find(request.key) for request in grid.requests.values()}
+    found = {key: store.find(key) for key in grid.artifact_keys}
     keys = {cell_id: request.key for cell_id, request in grid.requests.items()}
     return [
         PlannedCell(

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 from math import prod
+from typing import Any
 
 from suite.canonical import digest
 from suite.errors import UserError
-from suite.models.spec import ModelSpec
 from suite.optimizations.names import NONE
 from suite.runtimes.names import LITERT, XNNPACK
 from suite.scenarios import SINGLE_STREAM
@@ -33,7 +33,7 @@ MOST_COMPARISONS = 100_000_000
 OwnQuantization = Callable[[str], str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One point of the grid.
 
@@ -104,10 +104,9 @@ def axes_of(cells: Iterable[Cell]) -> tuple[str, ...]:
     return (*AXES, *(axis for axis in LATER_AXES if axis in used))
 
 
-def identified(cell: Cell, spec: ModelSpec) -> Cell:
+def identified(cell: Cell, model: Mapping[str, Any]) -> Cell:
     """Give `cell` its id: a hash of its axes and of its model as declared."""
-    form = {"axes": cell.axes, "model": spec.model_dump(mode="json", exclude_defaults=True)}
-    return replace(cell, cell_id=digest(form, 16))
+    return replace(cell, cell_id=digest({"axes": cell.axes, "model": model}, 16))
 
 
 def expand(sweep: Sweep, own_quantization: OwnQuantization) -> tuple[Cell, ...]:
@@ -125,19 +124,25 @@ def expand(sweep: Sweep, own_quantization: OwnQuantization) -> tuple[Cell, ...]:
         If nothing is left of the grid, or it is too large.
     """
     _check_size(sweep)
-    everything = Points(model=sweep.axes.model)
-    cells = dict.fromkeys(
+    declared = {
+        name: spec.model_dump(mode="json", exclude_defaults=True)
+        for name, spec in sweep.models.items()
+    }
+    grid = (
         cell
-        for cell in _product(everything, sweep, own_quantization)
+        for cell in _product(Points(model=sweep.axes.model), sweep, own_quantization)
         if not any(_matches(points, cell) for points in sweep.exclude)
     )
-    for points in sweep.include:
-        cells |= dict.fromkeys(_product(points, sweep, own_quantization))
+    added = (_product(points, sweep, own_quantization) for points in sweep.include)
+    cells = {
+        cell.cell_id: cell
+        for cell in (identified(cell, declared[cell.model]) for cell in chain(grid, *added))
+    }
     if not cells:
         raise UserError(
             f"The sweep {sweep.name!r} has no cells: [[exclude]] takes every one of them away."
         )
-    return tuple(identified(cell, sweep.models[cell.model]) for cell in cells)
+    return tuple(cells.values())
 
 
 def _check_size(sweep: Sweep) -> None:

@@ -67,6 +67,7 @@ def run_rounds(
         left_s = seconds_left(active, history, measure, prior_s)
         taken = sum(map(len, history.values()))
         this_round: list[TrialRow] = []
+        spent_s = 0.0
         for order, cell in enumerate(round_order(active, number, measure.seed)):
             trial = known.get((cell.cell_id, number))
             if trial is None:
@@ -77,7 +78,7 @@ def run_rounds(
                         trials=taken + order,
                         round=number,
                         now=str(cell),
-                        seconds_left=max(0.0, left_s - sum(map(_seconds, this_round))),
+                        seconds_left=max(0.0, left_s - spent_s),
                     )
                 )
                 sampling_ns = sampling_time_ns(history[cell.cell_id], measure.precision)
@@ -88,6 +89,7 @@ def run_rounds(
                     raise
                 _log(cell, trial)
             this_round.append(trial)
+            spent_s += _seconds(trial)
         for trial in this_round:
             history[trial.cell_id].append(trial)
 
@@ -136,11 +138,11 @@ def unfinished(cells: Sequence[Cell], measure: Measure, recorded: Sequence[Trial
         for cell in active:
             history[cell.cell_id].append(known[cell.cell_id, number])
         number += 1
-    return [
-        cell
-        for cell in active
-        if not finished([t for t in recorded if t.cell_id == cell.cell_id], measure)
-    ]
+    taken: History = {cell.cell_id: [] for cell in active}
+    for trial in recorded:
+        if trial.cell_id in taken:
+            taken[trial.cell_id].append(trial)
+    return [cell for cell in active if not finished(taken[cell.cell_id], measure)]
 
 
 def round_order(cells: Sequence[Cell], number: int, seed: int) -> list[Cell]:

@@ -1,6 +1,7 @@
 """What an artifact is made of, and so what it is called."""
 
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class ArtifactRequest:
         """What it is called in messages."""
         return f"{self.model} {self.form}"
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Content address: a hash of all that bears on the file's bytes or on its check."""
         source, spec = self.source, self.spec
@@ -97,7 +98,7 @@ class ArtifactRequest:
             "input_shape": spec["input_shape"],
             "fine_tune": spec["fine_tune"],
             "optimization": self.optimization,
-            "code": [hash_file(path) for path in sorted(OPTIMIZATIONS.glob("*.py"))],
+            "code": _code_digests(),
         }
         return digest(made_of, 32)
 
@@ -197,6 +198,12 @@ class ArtifactRequest:
         return frozenset(made | self.base.needs if self.base else made)
 
 
+@cache
+def _code_digests() -> list[str]:
+    return [hash_file(path) for path in sorted(OPTIMIZATIONS.glob("*.py"))]
+
+
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)
