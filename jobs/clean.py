@@ -4,7 +4,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Collection, Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,11 +126,11 @@ def _leftovers(folder: RunFolder, plan: Plan) -> Iterator[Leftover]:
     sent = read_sent(folder)
     by_name = {submission.name: submission for submission in sent}
     building = f"litesweep-{plan.run_id}-build"
-    live = live_jobs([*by_name, building]) if folder.site_file.exists() else []
+    live = live_jobs([*by_name, building], folder.owner) if folder.site_file.exists() else []
     if any(job.name == building for job in live):
         raise UserError("its artifacts are being built.")
     at_work = {by_name[job.name].slice_of(job.job_id) for job in live}
-    done = {i for i in range(len(plan.slices)) if i not in at_work and has_shard(folder, i)}
+    done = {i for i in plan.slices if i not in at_work and has_shard(folder, i)}
     for index in sorted(done):
         if _holds_its_journals(folder, index):
             hosts = folder.journal_hosts(index)
@@ -142,12 +142,14 @@ def _leftovers(folder: RunFolder, plan: Plan) -> Iterator[Leftover]:
     last = {index: submission for submission in sent for index in submission.slices}
     kept = {submission.job_id(i) for i, submission in last.items() if i not in done}
     kept |= {job.job_id for job in live}
+    # An array's script is of all its elements.
+    kept |= {job_id.partition("_")[0] for job_id in kept}
     yield from _found(
         "logs of what is done",
         (
             path
             for path in (folder.logs / "slurm").glob("*")
-            if not (name := OF_A_JOB.fullmatch(path.name)) or not _is_of(name[1], kept)
+            if not (name := OF_A_JOB.fullmatch(path.name)) or name[1] not in kept
         ),
     )
     if len(done) == len(plan.slices):
@@ -158,11 +160,6 @@ def _leftovers(folder: RunFolder, plan: Plan) -> Iterator[Leftover]:
     old = time.time() - UNTOUCHED_S
     parts = [*folder.path.glob(".*.tmp"), *(folder.path / "shards").glob(".*.tmp")]
     yield from _found("half-written files", (p for p in parts if p.stat().st_mtime < old))
-
-
-def _is_of(job: str, kept: Collection[str]) -> bool:
-    """Say whether a file is of a job to be kept; an array's script is of all its elements."""
-    return job in kept or any(each.startswith(f"{job}_") for each in kept)
 
 
 def _holds_its_journals(folder: RunFolder, index: int) -> bool:

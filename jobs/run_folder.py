@@ -41,6 +41,11 @@ class RunFolder:
     path: Path
 
     @property
+    def owner(self) -> int:
+        """The user id whose folder it is, and whose the run's jobs are: see `check_ours`."""
+        return self.path.stat().st_uid
+
+    @property
     def sweep_file(self) -> Path:
         return self.path / "sweep.toml"
 

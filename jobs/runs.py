@@ -17,7 +17,7 @@ from jobs.run_folder import RunFolder, default_folder, open_run
 from jobs.stores import tell_store, tell_stores
 from suite.artifacts.build import BuildFailure, Built, build_artifacts
 from suite.artifacts.store import Artifact, ArtifactStore
-from suite.cells import Cell
+from suite.cells import Cell, axes_of
 from suite.doctor import GLANCE_S, warnings
 from suite.errors import InternalError, UserError, nearest
 from suite.sweep import Measure, Sweep
@@ -106,13 +106,14 @@ def make_plan(
     return Plan(
         provenance=provenance,
         measure=grid.sweep.measure,
+        axes=axes_of(grid.cells),
         cells=tuple(cells),
         artifacts={
             artifact.key: PlannedArtifact(artifact.path, artifact.row)
             for artifact in built.values()
             if isinstance(artifact, Artifact)
         },
-        slices=cut([planned for planned in cells if not planned.build_error]),
+        slices=dict(enumerate(cut([planned for planned in cells if not planned.build_error]))),
     )
 
 

@@ -62,9 +62,10 @@ def measure_slice(run_path: str, index: int, waiting: int | None = None) -> Outc
         The process that waits for the outcome: without it no trial is begun. By default our own.
     """
     try:
-        _measure(
-            RunFolder(Path(run_path)), index, Alone(), lambda: is_running(waiting or os.getpid())
-        )
+        folder = RunFolder(Path(run_path))
+        plan = Plan.read_slice(folder.plan_file, index)
+        waits = partial(is_running, waiting or os.getpid())
+        _measure(folder, plan, index, Alone(), is_wanted=waits)
     except Exception as error:
         return _outcome(error, run_path)
     return Outcome()
@@ -85,8 +86,9 @@ def measure_on_cluster(run_path: str, index: int, mpi: bool, stage: str = "") ->
     try:
         if mpi:
             world = MpiWorld(int(os.environ["SLURM_NTASKS"]))
-        _check_release(Plan.read(folder.plan_file))
-        _measure(folder, index, world, stage=stage)
+        plan = Plan.read_slice(folder.plan_file, index)
+        _check_release(plan)
+        _measure(folder, plan, index, world, stage=stage)
     except Exception as error:
         # Whatever it is: a rank that only died would leave the others waiting.
         outcome = _outcome(error, run_path)
@@ -114,12 +116,13 @@ def _outcome(error: Exception, run_path: str) -> Outcome:
 
 def _measure(
     folder: RunFolder,
+    plan: Plan,
     index: int,
     world: World,
+    *,
     is_wanted: Callable[[], bool] = lambda: True,
     stage: str = "",
 ) -> None:
-    plan = Plan.read(folder.plan_file)
     slice_ = plan.slices[index]
     planned = {cell.cell.cell_id: cell for cell in plan.slice_cells(index)}
     counters = find_counters()

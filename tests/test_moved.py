@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,10 +156,10 @@ def test_an_image_that_has_moved_is_known_by_its_content(there: Path, slurm: Pat
     folder = RunFolder(there / "run")
     image = there / "moved.sif"
     image.write_bytes(b"an image")
-    plan = json.loads(folder.plan_file.read_text())
+    plan = Plan.read(folder.plan_file)
     sha256 = "78c0ce0f0d4ff9ec17a7e5ba3d0d8a3e6ac2d9a9c8a9a5be5b1a42d57c8cc3b6"
-    plan["slices"][0] |= {"image": "/gone/old.sif", "image_sha256": sha256}
-    folder.plan_file.write_text(json.dumps(plan))
+    slice_ = replace(plan.slices[0], image="/gone/old.sif", image_sha256=sha256)
+    replace(plan, slices={0: slice_}).write(folder.plan_file)
     site = there / "site.toml"
     site.write_text(SITE.replace('runtime = "none"', 'image = "moved.sif"'))
     folder.site_file.write_text("{}")
@@ -167,7 +168,7 @@ def test_an_image_that_has_moved_is_known_by_its_content(there: Path, slurm: Pat
 
     from jobs.cluster.images import image_sha256
 
-    plan["slices"][0]["image_sha256"] = image_sha256(image)
-    folder.plan_file.write_text(json.dumps(plan))
+    slice_ = replace(slice_, image_sha256=image_sha256(image))
+    replace(plan, slices={0: slice_}).write(folder.plan_file)
     resume(folder.path, site, there / "store", QUIET)
     assert str(image) in slurm.read_text()

@@ -10,7 +10,7 @@ from jobs.cluster.packing import Jobs, Mode, check_budget, limit_minutes, node_h
 from jobs.cluster.site import Container, CpuType, Site
 from jobs.plan import Plan, PlannedCell, Slice
 from jobs.shares import nodes_wanted, share_out, standing
-from suite.cells import Cell
+from suite.cells import AXES, Cell
 from suite.errors import UserError
 from suite.results.rows import Results
 from suite.sweep import Measure
@@ -97,8 +97,8 @@ def test_what_the_site_cannot_measure() -> None:
 def plan(count: int, nodes: int, copies: int) -> Plan:
     mine = tuple(planned(n) for n in range(count))
     ids = tuple(p.cell.cell_id for p in mine)
-    slices = (Slice(ids, 1e6, "a", nodes=nodes, copies=copies),)
-    return Plan({"run_id": "r"}, MEASURE, mine, {}, slices)
+    slices = {0: Slice(ids, 1e6, "a", nodes=nodes, copies=copies)}
+    return Plan({"run_id": "r"}, MEASURE, AXES, mine, {}, slices)
 
 
 def measured(trials: dict[tuple[str, str], int]) -> Results:

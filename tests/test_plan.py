@@ -103,7 +103,7 @@ def test_a_plan_reads_as_it_was_written(tmp_path: Path, tiny_tflite: Path) -> No
         {"run_id": "r", **provenance(sweep)},
         lambda cells: one_slice(cells, sweep),
     )
-    assert [s.cell_ids for s in made.slices] == [(grid.cells[0].cell_id,)]
+    assert [s.cell_ids for s in made.slices.values()] == [(grid.cells[0].cell_id,)]
     assert made.cells[1] == PlannedCell(grid.cells[1], "", "it cannot be had", 0.0)
 
     made.write(tmp_path / "plan.json")

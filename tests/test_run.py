@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pytest
 
 import analysis
 from jobs import run, worker
+from jobs.plan import Plan
 from suite import Axes, Measure, ModelSpec, Sweep, UserError
 from suite.journal import Journal, read_journal
 from suite.results.read import read_results
@@ -378,26 +380,25 @@ def test_a_node_that_grants_fewer_cpus_than_were_asked_for(
 ) -> None:
     sweep = write(tmp_path, READY, models)
     assert litesweep("run", sweep, "--out", "out").returncode == 0
-    plan = tmp_path / "out" / "plan.json"
-    asked = json.loads(plan.read_text())
-    asked["slices"][0] |= {"cpus": 4096, "cpu_type": "wide"}
-    plan.write_text(json.dumps(asked))
+    path = tmp_path / "out" / "plan.json"
+    plan = Plan.read(path)
+    slice_ = replace(plan.slices[0], cpus=4096, cpu_type="wide")
+    replace(plan, slices={0: slice_}).write(path)
     said = worker.measure_slice(str(tmp_path / "out"), 0).mistake
     assert "by its affinity; the site file says cpus = 4096 for 'wide'" in said
-    asked["slices"][0]["cpus"] = 1
-    plan.write_text(json.dumps(asked))
+    replace(plan, slices={0: replace(slice_, cpus=1)}).write(path)
     monkeypatch.setattr(worker, "cpu_quota", lambda: 0.5)
     assert (
-        "grants 0.5 CPUs by its cgroup quota" in worker.measure_slice(str(plan.parent), 0).mistake
+        "grants 0.5 CPUs by its cgroup quota" in worker.measure_slice(str(path.parent), 0).mistake
     )
 
 
 def test_a_file_that_may_not_be_read_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, index: int) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(worker.Plan, "read", refuse)
+    monkeypatch.setattr(worker.Plan, "read_slice", refuse)
     said = worker.measure_slice(str(tmp_path), 0).mistake
     assert said == f"{tmp_path}/plan.json cannot be read or written: Permission denied."

@@ -193,7 +193,7 @@ def test_a_job_is_found_by_name_where_its_id_was_never_recorded(
     record_intent(folder, "n-0", [4, 9])
     [sent] = read_sent(folder)
     assert sent.job_ids == ()
-    assert live_by_slice([sent])[9].job_id == "77_1"
+    assert live_by_slice(folder, [sent])[9].job_id == "77_1"
     record_answer(folder, "n-0", ["77_0", "77_1"])
     assert read_sent(folder)[0].job_id(9) == "77_1"
     with folder.sent_file.open("a") as file:
@@ -229,7 +229,7 @@ def test_a_job_is_found_by_name_where_its_id_was_never_recorded(
 def test_the_cause_is_found_in_the_logs(tmp_path: Path, said: str, found: str) -> None:
     (tmp_path / "12_3_0_log.err").write_text("noise\n" + said)
     (tmp_path / "12_3_1_log.err").write_text("")
-    [line] = _telling_lines(tmp_path / "12_3_0_log.err")
+    [line] = _telling_lines([tmp_path / "12_3_0_log.err", tmp_path / "12_3_1_log.err"])
     assert found in line
 
 

@@ -134,12 +134,14 @@ def limit_minutes(slice_: Slice, cells: Sequence[PlannedCell], measure: Measure,
     It ends a job that has gone wrong; one that goes well ends by its budget, and the round that
     it was in.
     """
-    # A full slice's round at the least: jobs of one limit go in one array, the last one too.
-    full_s = slice_.budget_s / measure.min_trials
     trials_s = [planned.trial_seconds for planned in cells]
     sharing = slice_.nodes // slice_.copies
     cells_s = max([*trials_s, sum(trials_s) / sharing])
-    round_s = max(full_s, cells_s) + measure.profile * cells_s
+    # Jobs of one limit go in one array: a full slice's round is the least, and twice that the next.
+    round_s = slice_.budget_s / measure.min_trials
+    while SLACK * round_s < cells_s:
+        round_s *= 2
+    round_s *= 1 + measure.profile
     minutes = math.ceil((SLACK * (slice_.budget_s + round_s) + END_S) / MINUTE_S)
     allowed_s = site.cpu_types[slice_.cpu_type].time_limit
     return minutes if allowed_s is None else max(1, min(minutes, int(allowed_s // MINUTE_S)))

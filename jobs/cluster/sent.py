@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 from jobs.run_folder import RunFolder
 
@@ -30,7 +31,11 @@ class Sent:
 
     def job_id(self, index: int) -> str:
         """Return the id of the job of a slice, "" if it is not known."""
-        return self.job_ids[self.slices.index(index)] if self.job_ids else ""
+        return self._job_ids.get(index, "")
+
+    @cached_property
+    def _job_ids(self) -> dict[int, str]:
+        return dict(zip(self.slices, self.job_ids, strict=False))
 
     def slice_of(self, job_id: str) -> int:
         """Return the slice that a job of this name measures."""

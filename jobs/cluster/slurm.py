@@ -35,6 +35,8 @@ DEFAULTS = ("SBATCH_", "SRUN_", "SQUEUE_", "SACCT_", "SINFO_", "SCANCEL_", "SLUR
 and so on are a user's defaults, SLURM_* are a job's that we are called from."""
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+MOST_ARGUMENT_BYTES = 100_000
+"""Of one argument of a command; Linux takes 131,071."""
 WHICH_CLUSTER = ("SLURM_CONF", "SLURM_CLUSTERS")
 SUBMITTED_LIMITS = ("MaxSubmitJob", "MaxJobCount")
 """What sbatch names where too many jobs are submitted at a time."""
@@ -237,25 +239,43 @@ def ask(*command: str) -> str:
     return said.stdout
 
 
-def live_jobs(names: Iterable[str]) -> list[LiveJob]:
-    """Return the jobs of these names that wait or run, elements of arrays one by one."""
-    wanted = sorted({*names})
+def live_jobs(names: Iterable[str], owner: int | None = None) -> list[LiveJob]:
+    """Return the jobs of these names that wait or run, elements of arrays one by one.
+
+    Parameters
+    ----------
+    owner
+        The user id whose jobs they are; by default ours.
+    """
+    wanted = {*names}
     if not wanted:
         return []
-    text = ask("squeue", "-h", "-r", f"--name={','.join(wanted)}", "-o", "%i|%j|%T|%r")
-    return [LiveJob(*line.split("|", 3)) for line in text.splitlines() if line.count("|") >= 3]
+    # Not by their names: thousands do not fit in an argument, and slurmctld would send the jobs
+    # of all users for squeue to choose from.
+    user = os.geteuid() if owner is None else owner
+    text = ask("squeue", "-h", "-r", f"--user={user}", "-o", "%i|%j|%T|%r")
+    found = (LiveJob(*line.split("|", 3)) for line in text.splitlines() if line.count("|") >= 3)
+    return [job for job in found if job.name in wanted]
 
 
-def ended_jobs(job_ids: Iterable[str], since: str) -> dict[str, str]:
-    """Return the last state of jobs by id, as far as the accounting knows; it may know nothing."""
+def ended_jobs(job_ids: Iterable[str], since: str, owner: int | None = None) -> dict[str, str]:
+    """Return the last state of jobs by id, as far as the accounting knows; it may know nothing.
+
+    Parameters
+    ----------
+    since
+        When the first of them was submitted, as sacct takes it.
+    owner
+        The user id whose jobs they are; by default ours.
+    """
     wanted = sorted({job_id.partition("_")[0] for job_id in job_ids if job_id})
     if not wanted or not shutil.which("sacct"):
         return {}
+    listed = ",".join(wanted)
+    user = os.geteuid() if owner is None else owner
+    which = ("-j", listed) if len(listed) <= MOST_ARGUMENT_BYTES else ("-u", str(user))
     try:
-        text = ask(
-            *("sacct", "-n", "-X", "-P", "-S", since),
-            *("-o", "JobID,State", "-j", ",".join(wanted)),
-        )
+        text = ask("sacct", "-n", "-X", "-P", "-S", since, "-o", "JobID,State", *which)
     except UserError:
         return {}
     pairs = (line.split("|", 1) for line in text.splitlines() if "|" in line)
@@ -271,10 +291,11 @@ def _each(job_id: str) -> list[str]:
     return [f"{array}_{number}" for number in numbers]
 
 
-def cancel(job_ids: Sequence[str]) -> None:
-    """End jobs, whatever they are at."""
-    if job_ids:
-        ask("scancel", *job_ids)
+def cancel(job_ids: Iterable[str]) -> None:
+    """End jobs, whatever they are at; of an array all elements, whichever of them is named."""
+    # One by one, those of many arrays would not fit in a command.
+    if wanted := sorted({job_id.partition("_")[0] for job_id in job_ids}):
+        ask("scancel", *wanted)
 
 
 def max_array(site: Site) -> int:

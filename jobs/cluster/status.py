@@ -5,7 +5,7 @@ import re
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from jobs.cluster.sent import Sent, read_sent
 from jobs.cluster.slurm import LiveJob, ended_jobs, live_jobs
 from jobs.collect import has_shard
 from jobs.display import duration
-from jobs.plan import Plan
+from jobs.plan import Plan, Slice
 from jobs.run_folder import RunFolder
 from jobs.world import START_S
 from suite.errors import UserError
@@ -37,6 +37,9 @@ IN_WORDS: Mapping[str, str] = {
     "DEADLINE": "The job reached its deadline.",
 }
 """What the accounting says of a job that left no word itself."""
+
+WORDLESS = "The job ended without a word; its log may say more."
+SHARDLESS = "The job ended well; its shard is gone, or a node has measured on beside it."
 
 OURS = re.compile(r"^(?:litesweep: .*|FATAL: .*)$", re.MULTILINE)
 """What the batch script, the worker and Apptainer say when they give up."""
@@ -56,6 +59,8 @@ SIGNALLED = 128
 """A shell's exit code for a process that a signal has ended: this and the signal's number."""
 LEAST_FREE_BYTES = 1_000_000
 MOST_WARNINGS = 20
+MOST_JOBS = 100
+"""That are shown to people, those that have failed first."""
 
 
 @dataclass(frozen=True)
@@ -125,70 +130,72 @@ class RunStatus:
 
 def status(folder: RunFolder) -> RunStatus:
     """Return how a run stands: one question to squeue, at most one to sacct, and its own files."""
-    plan = Plan.read(folder.plan_file)
+    slices, cells = Plan.read_slices(folder.plan_file)
     sent = read_sent(folder)
     last = {index: submission for submission in sent for index in submission.slices}
     scheduler, live = "", {}
     try:
-        live = live_by_slice(sent)
+        live = live_by_slice(folder, sent)
     except UserError as error:
         scheduler = error.what
-    over = [
-        index
-        for index in range(len(plan.slices))
-        if index in last and index not in live and not has_shard(folder, index)
-    ]
+    done = {index for index in slices if has_shard(folder, index)}
+    over = [last[index].job_id(index) for index in last.keys() - live.keys() - done]
     ended: dict[str, str] = {}
     if over and not scheduler:
-        ended = ended_jobs((last[index].job_id(index) for index in over), sent[0].at)
+        ended = ended_jobs(over, sent[0].at, folder.owner)
+    logs = _rank_logs(folder)
     jobs = tuple(
         _job(
             folder,
-            plan,
             index,
+            slice_,
+            is_done=index in done,
             sent=last.get(index),
             live=live.get(index),
             ended=ended,
             scheduler=scheduler,
+            logs=logs,
         )
-        for index in range(len(plan.slices))
+        for index, slice_ in slices.items()
     )
     identity = folder.identity()
     return RunStatus(
         run=str(folder.path),
         name=identity["name"],
         jobs=jobs,
-        cells=len(plan.cells),
+        cells=cells,
         live=len(live),
         scheduler=scheduler,
     )
 
 
-def live_by_slice(sent: list[Sent]) -> dict[int, LiveJob]:
+def live_by_slice(folder: RunFolder, sent: list[Sent]) -> dict[int, LiveJob]:
     """Return the jobs that wait or run, by the slice that they measure.
 
     By name and not by id: a job whose id we died before recording is found too.
     """
     by_name = {submission.name: submission for submission in sent}
-    return {by_name[job.name].slice_of(job.job_id): job for job in live_jobs(by_name)}
+    live = live_jobs(by_name, folder.owner)
+    return {by_name[job.name].slice_of(job.job_id): job for job in live}
 
 
 def _job(
     folder: RunFolder,
-    plan: Plan,
     index: int,
+    slice_: Slice,
     *,
+    is_done: bool,
     sent: Sent | None,
     live: LiveJob | None,
     ended: Mapping[str, str],
     scheduler: str,
+    logs: Mapping[str, Sequence[Path]],
 ) -> JobStatus:
-    slice_ = plan.slices[index]
     job_id = live.job_id if live else sent.job_id(index) if sent else ""
-    log = _log(folder, job_id)
-    done, left_s = _progress(folder, index, slice_.copies > 1)
+    mine = () if is_done else logs.get(job_id, ())
+    done, left_s = (0, None) if is_done else _progress(folder, index, slice_.copies > 1)
     left_s = slice_.seconds if left_s is None else left_s
-    if has_shard(folder, index):
+    if is_done:
         state, reason, done, left_s = "done", "", len(slice_.cell_ids), 0.0
     elif live:
         state = "pending" if live.state in ("PENDING", "REQUEUED", "CONFIGURING") else "running"
@@ -201,7 +208,9 @@ def _job(
         state, reason = "unknown", scheduler
     else:
         end = "CANCELLED" if job_id in sent.cancelled else ended.get(job_id, "")
-        state, reason = "failed", _why(folder, index, log, end)
+        state, reason = "failed", _why(folder, index, mine, end)
+    # Of rank 0, or of the rank that has said most.
+    log = max(mine, key=lambda path: path.stat().st_size, default=None)
     return JobStatus(
         slice=index,
         cpu_type=slice_.cpu_type,
@@ -209,7 +218,7 @@ def _job(
         state=state,
         job_id=job_id,
         reason=reason,
-        log=str(log) if log and state != "done" else "",
+        log=str(log or ""),
         cells=len(slice_.cell_ids),
         cells_done=min(done, len(slice_.cell_ids)),
         seconds_left=left_s,
@@ -230,12 +239,13 @@ def _has_begun(folder: RunFolder, index: int, sent: Sent | None) -> bool:
     return any(path.stat().st_mtime > since for path in told)
 
 
-def _log(folder: RunFolder, job_id: str) -> Path | None:
-    """Return the standard error of a job's rank 0, or of the rank that has said most."""
-    logs = (folder.logs / "slurm").glob(f"{job_id}_*_log.err") if job_id else ()
-    # An array's elements are `123_4_0_log.err`: those of job 123 alone have one number less.
-    own = [p for p in logs if p.name.removeprefix(f"{job_id}_").count("_") == 1]
-    return max(own, key=lambda path: path.stat().st_size, default=None)
+def _rank_logs(folder: RunFolder) -> dict[str, list[Path]]:
+    """Return the standard errors of the ranks of each job, by its id: `123_4_0_log.err`."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted((folder.logs / "slurm").glob("*_log.err")):
+        job_id, _, _ = path.name.removesuffix("_log.err").rpartition("_")
+        found.setdefault(job_id, []).append(path)
+    return found
 
 
 def _progress(folder: RunFolder, index: int, every_node: bool) -> tuple[int, float | None]:
@@ -252,18 +262,18 @@ def _progress(folder: RunFolder, index: int, every_node: bool) -> tuple[int, flo
     return min(done) if every_node else sum(done), max(told["seconds_left"] for told in said)
 
 
-def _why(folder: RunFolder, index: int, log: Path | None, state: str) -> str:
+def _why(folder: RunFolder, index: int, logs: Sequence[Path], state: str) -> str:
     """Return why a job that has ended did not end well: its own word, or what others say of it."""
     told = sorted(folder.job_logs(index).glob("*.txt"))
     words = [harmless(path.read_text(errors="replace").strip()) for path in told]
     if any(words):
         return _in_short(next(filter(None, words)))
-    # "FAILED" and "COMPLETED" tell nothing that is not seen already.
+    # "FAILED" tells nothing that is not seen already.
     said = [IN_WORDS[state]] if state in IN_WORDS else []
-    said += _telling_lines(log) if log else []
+    said += _telling_lines(logs)
     if shutil.disk_usage(folder.path).free < LEAST_FREE_BYTES:
         said.append(f"There is no room on the disk of {folder.path}.")
-    return " ".join(said) or "The job ended without a word; its log may say more."
+    return " ".join(said) or (SHARDLESS if state == "COMPLETED" else WORDLESS)
 
 
 def _in_short(word: str) -> str:
@@ -273,13 +283,9 @@ def _in_short(word: str) -> str:
     return f"An error inside litesweep: {word.splitlines()[-1]}"
 
 
-def _telling_lines(log: Path) -> list[str]:
+def _telling_lines(logs: Sequence[Path]) -> list[str]:
     """Return up to two lines of all ranks' standard errors that say what happened."""
-    stem = re.sub(r"_\d+_log\.err$", "", log.name)
-    text = "\n".join(
-        harmless(BEGUN.split(path.read_text(errors="replace"))[-1])
-        for path in sorted(log.parent.glob(f"{stem}_*_log.err"))
-    )
+    text = "\n".join(harmless(BEGUN.split(path.read_text(errors="replace"))[-1]) for path in logs)
     lines = (
         OURS.findall(text)
         or THEIRS.findall(text)
@@ -315,12 +321,15 @@ def print_status(seen: RunStatus, console: Console) -> None:
     left = f", about {duration(seen.seconds_left)} left" if seen.seconds_left else ""
     console.print(f"{seen.cells_done} of {seen.cells} cells done{left}", highlight=False)
     open_ = [job for job in seen.jobs if job.state != "done"]
+    open_ = sorted(open_, key=lambda job: job.state != "failed")[:MOST_JOBS]
     if open_:
         table = Table("job", "CPU type", "nodes", "cells done", "state", box=None)
         for job in open_:
             done = f"{job.cells_done} of {job.cells}"
             table.add_row(job.job_id or "-", job.cpu_type, str(job.nodes), done, job.state)
         console.print(table)
+    if more := len(seen.jobs) - seen.count("done") - len(open_):
+        console.print(f"and {more} more jobs: litesweep status --json", highlight=False)
     for job in open_:
         if job.reason and job.state in ("failed", "pending"):
             console.print(f"{job.job_id or job.slice}: {job.reason}", markup=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +34,9 @@ from suite.results.write import write_results
 from suite.sweep import Sweep
 
 LOOK_EVERY_S = 5.0
+REFILLS = 8
+"""Calls of sbatch for as many jobs as the site lets wait and run: fewer would leave nodes idle, and
+more would be one for each job that ends."""
 
 
 def submit(
@@ -102,8 +105,9 @@ def submit(
         write_whole(folder.site_file, json.dumps(profile.dump(), indent=1) + "\n")
         if any(not sent.refused for sent in read_sent(folder)):
             plan = take_up_plan(grid, artifacts, folder, display)
-            mode = "replicate" if any(s.copies > 1 for s in plan.slices) else "partition"
-            if mode != jobs.mode and any(s.nodes > 1 for s in plan.slices):
+            slices = plan.slices.values()
+            mode = "replicate" if any(s.copies > 1 for s in slices) else "partition"
+            if mode != jobs.mode and any(s.nodes > 1 for s in slices):
                 display.say(f"The run goes on as it was planned, in --mode {mode}.")
         else:
             if profile.build:
@@ -155,7 +159,7 @@ def _find_again(folder: RunFolder, site: Site, store: ArtifactStore) -> None:
     files = {key: found.path for key in gone if (found := store.find(key))}
     images = {
         slice_.cpu_type: image
-        for slice_ in plan.slices
+        for slice_ in plan.slices.values()
         if slice_.image and slice_.cpu_type in site.cpu_types
         if (image := site.image(slice_.cpu_type))
     }
@@ -173,9 +177,12 @@ def cancel_run(run: Path | str) -> int:
         If this is no submitted run, or Slurm cannot be asked.
     """
     folder = submitted(Path(run))
-    live = [*live_by_slice(read_sent(folder)).values()]
-    for name in dict.fromkeys(job.name for job in live):
-        record_cancel(folder, name, [job.job_id for job in live if job.name == name])
+    live = [*live_by_slice(folder, read_sent(folder)).values()]
+    by_name: dict[str, list[str]] = {}
+    for job in live:
+        by_name.setdefault(job.name, []).append(job.job_id)
+    for name, job_ids in by_name.items():
+        record_cancel(folder, name, job_ids)
     cancel([job.job_id for job in live])
     return len(live)
 
@@ -206,10 +213,10 @@ def wait(run: Path | str, console: Console | None = None) -> RunStatus:
         while True:
             seen = status(folder)
             live = seen.live
-            if seen.count("waiting") and not seen.scheduler:
+            profile = Site.read(folder.site_file)
+            if seen.count("waiting") and not seen.scheduler and _has_room(seen, profile):
                 try:
                     with take_up(folder.path):
-                        profile = Site.read(folder.site_file)
                         live += _send_missing(folder, profile, display, only_unsent=True)
                 except BusyError:  # another process is sending them
                     live += 1
@@ -220,6 +227,12 @@ def wait(run: Path | str, console: Console | None = None) -> RunStatus:
             share = seen.cells_done / max(1, sum(job.cells for job in seen.jobs))
             phase.draw(share, _in_a_line(seen))
             time.sleep(LOOK_EVERY_S)
+
+
+def _has_room(seen: RunStatus, site: Site) -> bool:
+    """Say whether a call of sbatch is worth it: for all that waits, or a share of what may."""
+    most = site.slurm.submitted
+    return not most or most - seen.live >= min(seen.count("waiting"), max(1, most // REFILLS))
 
 
 def _in_a_line(seen: RunStatus) -> str:
@@ -259,24 +272,25 @@ def _send_missing(
     stores = {store_of(artifact.path) for artifact in plan.artifacts.values()}
     check_folders(site.container, (folder.path, *stores))
     sent = read_sent(folder)
-    live = live_by_slice(sent)
+    live = live_by_slice(folder, sent)
     known = {index for s in sent if not s.refused for index in s.slices} if only_unsent else set()
     waiting: dict[Request, list[int]] = {}
-    for index in range(len(plan.slices)):
+    for index in plan.slices:
         if index in live or index in known or has_shard(folder, index):
             continue
         if request := _request(folder, plan, index, site):
             waiting.setdefault(request, []).append(index)
     room = site.slurm.submitted - len(live) if site.slurm.submitted else len(plan.slices)
     _check_files(plan, [index for indices in waiting.values() for index in indices], site)
-    count, most = 0, max_array(site) if waiting else 0
+    count, calls, most = 0, len(sent), max_array(site) if waiting else 0
     try:
         for request, indices in waiting.items():
             for first in range(0, len(indices), most):
                 group = indices[first : first + most][: max(0, room - count)]
                 if group:
-                    name = f"{request.name}-{len(read_sent(folder))}"
-                    _send(folder, plan, site, replace(request, name=name), group)
+                    named = replace(request, name=f"{request.name}-{calls}")
+                    calls += 1
+                    _send(folder, site, named, group, stores)
                     count += len(group)
     finally:  # what went before a refusal stays
         if count:
@@ -313,14 +327,17 @@ def _request(folder: RunFolder, plan: Plan, index: int, site: Site) -> Request |
 
 
 def _send(
-    folder: RunFolder, plan: Plan, site: Site, request: Request, indices: Sequence[int]
+    folder: RunFolder,
+    site: Site,
+    request: Request,
+    indices: Sequence[int],
+    stores: Collection[Path],
 ) -> None:
     for index in indices:  # what was said of a job that died is not said of the next
         for path in folder.job_logs(index).glob("*.txt"):
             path.unlink()
     record_intent(folder, request.name, indices)
     mpi = site.mpi.type != "none"
-    folders = {store_of(artifact.path) for artifact in plan.artifacts.values()}
     job_ids: list[str] = []
     try:
         job_ids = send(
@@ -328,7 +345,7 @@ def _send(
             site,
             request,
             calls=[(str(folder.path), index, mpi, site.slurm.stage or "") for index in indices],
-            reads=folders,
+            reads=stores,
         )
     finally:
         record_answer(folder, request.name, job_ids)

@@ -14,6 +14,7 @@ import pytest
 
 import analysis
 from jobs.cluster.images import image_sha256
+from jobs.plan import Plan
 from jobs.run_folder import take_up
 from suite.results.read import read_results
 from tests.cluster.case import Case
@@ -61,9 +62,8 @@ def test_two_cpu_types_of_two_nodes_each(case: Case) -> None:
     # An artifact that is gone from the store is built anew, and not before it is needed.
     shutil.rmtree(case.run / "journals" / "job-00000")
     (case.run / "shards" / "job-00000.h5").unlink()
-    plan = json.loads((case.run / "plan.json").read_text())
-    for artifact in plan["artifacts"].values():
-        shutil.rmtree(Path(artifact["path"]).parent)
+    for artifact in Plan.read(case.run / "plan.json").artifacts.values():
+        shutil.rmtree(artifact.path.parent)
     assert "is gone" in case.do("resume", case.run, code=2).stderr
     case.submit("--wait")
     assert case.status()["states"] == {"done": 2}

@@ -52,8 +52,7 @@ def verdict(folder: RunFolder) -> list[str]:
 )
 def test_a_wrong_cpu_type(planned: RunFolder, expect: str, flagged: bool) -> None:
     plan = Plan.read(planned.plan_file)
-    [slice_] = plan.slices
-    replace(plan, slices=(replace(slice_, expect=expect),)).write(planned.plan_file)
+    replace(plan, slices={0: replace(plan.slices[0], expect=expect)}).write(planned.plan_file)
     assert ("cpu_type_mismatch" in verdict(planned)) is flagged
 
 
