@@ -3,9 +3,18 @@
 import sys
 from collections.abc import Callable, Iterator
 
+from tests.scale.machine import growing
 from tests.scale.merging import merging
+from tests.scale.planning import planning
+from tests.scale.submitting import asking, submitting
 
-PARTS: dict[str, Callable[[], Iterator[list[str]]]] = {"merge": merging}
+PARTS: dict[str, Callable[[], Iterator[list[str]]]] = {
+    "plan": planning,
+    "submit": submitting,
+    "status": asking,
+    "machine": growing,
+    "merge": merging,
+}
 """By name, what yields tables line by line."""
 
 
