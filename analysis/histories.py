@@ -21,7 +21,10 @@ from suite.errors import UserError
 OF_CELLS = ("median_ns", "ci_low_ns", "ci_high_ns", "status", "verdict")
 MACHINE = ("cpu_name", "kernel", "governor")
 PACKAGES = ("packages", "job_packages")
-NEVER_ALIKE = ("run", "start", "run_id", "created", "sweep", "environment", "job_slurm")
+NEVER_ALIKE = (
+    *("run", "start", "run_id", "created", "sweep", "environment"),
+    *("job_slurm", "job_journals"),
+)
 """Coordinates of runs that tell nothing about why latencies changed."""
 WORDS = ("outcome", "reason")
 STEP = ("step", "step_low", "step_high")

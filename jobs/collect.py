@@ -1,45 +1,96 @@
 """Collecting: the shards of a run's jobs, and the journals of those that died, into one file."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from jobs.plan import Plan
 from jobs.run_folder import RunFolder
+from suite.atomic import whole_file, write_whole
+from suite.canonical import digest
+from suite.errors import UserError
 from suite.journal import read_journal
 from suite.results.merge_files import merge_files
 from suite.results.rows import Results
+from suite.results.seal import seal_in
+from suite.results.write import write_results
+
+JOURNALS = "job_journals"
+"""Under this key of the provenance stand the journals, and how many bytes of each were read."""
 
 
 def collect(folder: RunFolder) -> None:
-    """Write the run's `results.h5` from what its jobs have left; it can be repeated at any time."""
+    """Write the run's `results.h5` from what its jobs have left; it can be repeated at any time.
+
+    Raises
+    ------
+    UserError
+        If something that was left cannot be read, or contradicts the rest.
+    """
     plan = Plan.read(folder.plan_file)
-    left = [path for index in range(len(plan.slices)) for path in _left_by(folder, index)]
-    if all(holds_all(folder.results_file, path) for path in (folder.plan_file, *left)):
+    made_of = _made_of(folder, plan)
+    if _has_collected(folder, made_of):
         return
-    merge_files(folder.results_file, _parts(folder, plan))
+    try:
+        merge_files(folder.results_file, _parts(folder, plan))
+    except UserError as error:
+        raise _of_shards(error, folder, plan) from error
+    write_whole(folder.collected_file, made_of + _seen(folder.results_file))
 
 
 def _parts(folder: RunFolder, plan: Plan) -> Iterator[Path | Results]:
     yield plan.results()
     for index in range(len(plan.slices)):
-        if has_shard(folder, index):
-            yield folder.shard(index)
-        elif folder.journal_hosts(index):
-            yield slice_results(folder, plan, index)
+        yield from left_by(folder, plan, index)
 
 
-def _left_by(folder: RunFolder, index: int) -> list[Path]:
-    """Return what the slice's job has left: its shard, or journals if it died before."""
+def left_by(
+    folder: RunFolder, plan: Plan, index: int, known: Collection[str] = ()
+) -> Iterator[Path | Results]:
+    """Yield what the jobs of a slice have left: its shard, and what is in journals alone.
+
+    In journals alone is all that a job has measured which died before its shard, and what a twin of
+    a job, which Slurm had queued again, has measured after the shard.
+
+    Parameters
+    ----------
+    known
+        The hosts whose journals are not asked for.
+    """
+    held = _journals_in_shard(folder, index)
     if has_shard(folder, index):
-        return [folder.shard(index)]
-    return [folder.journal(index, host) for host in folder.journal_hosts(index)]
+        yield folder.shard(index)
+    hosts = [host for host in folder.journal_hosts(index) if host not in known]
+    sizes = {host: folder.journal(index, host).stat().st_size for host in hosts}
+    more = [host for host in hosts if _line(folder, index, host, sizes[host]) not in held]
+    if more:
+        yield slice_results(folder, plan, index, more)
 
 
 def has_shard(folder: RunFolder, index: int) -> bool:
-    """Say whether the slice's shard is there and holds all that its journals do."""
-    journals = [folder.journal(index, host) for host in folder.journal_hosts(index)]
-    shard = folder.shard(index)
-    return shard.exists() and all(holds_all(shard, journal) for journal in journals)
+    """Say whether the slice's shard is there: all that was planned has then been measured."""
+    return folder.shard(index).exists()
+
+
+def write_shard(folder: RunFolder, index: int, results: Results) -> None:
+    """Write the slice's shard, and beside it what it was made of.
+
+    By its seal the one names the other: of twins that both write, one may write the shard last, and
+    the other what stands beside it.
+    """
+    with whole_file(folder.shard(index)) as temporary:
+        write_results(temporary, results)
+        seal = seal_in(temporary)
+    made_of = f"{seal}\n{results.provenance.get(JOURNALS, '')}"
+    write_whole(folder.shard_journals(index), made_of)
+
+
+def _journals_in_shard(folder: RunFolder, index: int) -> set[str]:
+    """Return the lines of the journals that the slice's shard was made of, as far as is known."""
+    try:
+        seal, *lines = folder.shard_journals(index).read_text().split("\n")
+        return {*lines} if seal and seal == seal_in(folder.shard(index)) else set()
+    except OSError:
+        return set()
 
 
 def slice_results(
@@ -58,8 +109,12 @@ def slice_results(
     provenance
         Of the job, beside the plan's.
     """
-    wanted = folder.journal_hosts(index) if hosts is None else hosts
+    wanted = folder.journal_hosts(index) if hosts is None else [*hosts]
     journals = [read_journal(folder.journal(index, host)) for host in wanted]
+    lines = [
+        _line(folder, index, host, journal.whole_bytes)
+        for host, journal in zip(wanted, journals, strict=True)
+    ]
     cells = plan.slice_cells(index)
     keys = {cell.artifact_key for cell in cells}
     return Results(
@@ -67,15 +122,48 @@ def slice_results(
         artifacts=tuple(plan.artifacts[key].row for key in sorted(keys)),
         nodes=tuple(node for journal in journals for node in journal.nodes),
         trials=tuple(trial for journal in journals for trial in journal.trials),
-        provenance={**plan.provenance, **(provenance or {})},
+        provenance={**plan.provenance, **(provenance or {}), JOURNALS: "\n".join(lines)},
         states=tuple(state for journal in journals for state in journal.states),
         instances=tuple(row for journal in journals for row in journal.instances),
         operators=tuple(row for journal in journals for row in journal.operators),
     )
 
 
-def holds_all(made: Path, of: Path) -> bool:
-    """Say whether `made` is there and was written after the last change of what it was made of."""
-    if not made.exists():
+def _line(folder: RunFolder, index: int, host: str, size: int) -> str:
+    """Name a journal and how much of it there is: it only grows."""
+    return f"{folder.journal(index, host).relative_to(folder.path)} {size}"
+
+
+def _of_shards(error: UserError, folder: RunFolder, plan: Plan) -> UserError:
+    """Say of a shard that cannot be read that there may be journals in its place."""
+    for index in range(len(plan.slices)):
+        if repr(str(folder.shard(index))) in error.what and folder.journal_hosts(index):
+            hosts = ", ".join(folder.journal_hosts(index))
+            mend = f"Take it away: the journals of {hosts} are then read in its place."
+            return UserError(error.what, mend)
+    return error
+
+
+def _has_collected(folder: RunFolder, made_of: str) -> bool:
+    """Say whether `results_file` was made of what is there, and is as it was made.
+
+    Times are held against nothing but what they were: clocks differ, and jump.
+    """
+    try:
+        return folder.collected_file.read_text() == made_of + _seen(folder.results_file)
+    except OSError:
         return False
-    return not of.exists() or made.stat().st_mtime_ns >= of.stat().st_mtime_ns
+
+
+def _made_of(folder: RunFolder, plan: Plan) -> str:
+    """Return a digest of what there is to collect."""
+    paths = [folder.plan_file]
+    for index in range(len(plan.slices)):
+        paths += [folder.journal(index, host) for host in folder.journal_hosts(index)]
+        paths += [folder.shard(index)] if has_shard(folder, index) else []
+    return digest([_seen(path) for path in paths], 32)
+
+
+def _seen(path: Path) -> str:
+    seen = path.stat()
+    return f"\n{path.name} {seen.st_size} {seen.st_mtime_ns}"

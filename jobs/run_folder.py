@@ -13,7 +13,7 @@ from secrets import token_hex
 
 from jobs.provenance import provenance
 from suite.atomic import write_whole
-from suite.errors import UserError
+from suite.errors import UserError, no_locks
 from suite.sweep import Sweep
 
 
@@ -73,6 +73,11 @@ class RunFolder:
     def results_file(self) -> Path:
         return self.path / "results.h5"
 
+    @property
+    def collected_file(self) -> Path:
+        """Where stands what `results_file` was made of."""
+        return self.path / ".collected"
+
     def journal(self, index: int, host: str) -> Path:
         """Return where the node `host` records its trials of the slice number `index`.
 
@@ -92,6 +97,10 @@ class RunFolder:
     def shard(self, index: int) -> Path:
         """Return where the slice's results go once all of it is measured."""
         return self.path / "shards" / f"job-{index:05d}.h5"
+
+    def shard_journals(self, index: int) -> Path:
+        """Return where stands of which journals, and how much of each, the shard was made."""
+        return self.path / "shards" / f"job-{index:05d}.journals"
 
     def job_logs(self, index: int) -> Path:
         """Return the folder in which the nodes of a job tell of themselves."""
@@ -265,6 +274,8 @@ def held(folder: RunFolder) -> Iterator[None]:
                 f"{folder.path} is being run by another process now.",
                 "Wait for it to end, or choose another folder with --out.",
             ) from None
+        except OSError as error:
+            raise no_locks(folder.path, error) from error
         yield
     finally:
         os.close(descriptor)

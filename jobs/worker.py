@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from typing import Any
 
 import archspec.cpu
 
-from jobs.collect import has_shard, slice_results
+from jobs.collect import left_by, slice_results, write_shard
 from jobs.grid import check_cpus, cpu_count
 from jobs.meter import Meter
 from jobs.plan import Plan, Slice
@@ -25,18 +25,20 @@ from jobs.provenance import package_versions
 from jobs.run_folder import RunFolder
 from jobs.shares import share_out, standing
 from jobs.staging import staged
+from jobs.vigil import PATIENCE_S, Vigil
 from jobs.world import Alone, MpiWorld, World
+from suite.atomic import sync
 from suite.canonical import canonical_json
 from suite.cgroup import cpu_quota
 from suite.doctor import GLANCE_S, examine, warnings
 from suite.energy import Power, find_counters, idle_power
-from suite.errors import UserError
+from suite.errors import BROKEN, NO_ROOM, UserError
 from suite.journal import Journal, read_journal
 from suite.node import describe_node
 from suite.process import is_running
 from suite.results.merge import merge
+from suite.results.read import read_results
 from suite.results.rows import NodeRow, Results, TrialFlag
-from suite.results.write import write_results
 from suite.rounds import Progress, run_rounds, unfinished
 from suite.topology import granted_cpus, pin_order, read_cpus
 from suite.trial.instruments import Instruments
@@ -106,7 +108,8 @@ def _outcome(error: Exception, run_path: str) -> Outcome:
     if isinstance(error, UserError):
         return Outcome(mistake=str(error))
     if isinstance(error, OSError) and error.errno in (
-        *(errno.ENOSPC, errno.EDQUOT),
+        *NO_ROOM,
+        *BROKEN,
         *(errno.EROFS, errno.EACCES),
     ):
         where = error.filename or run_path
@@ -136,7 +139,8 @@ def _measure(
         raise UserError(f"Two ranks are on one node: {', '.join(hosts)}.")
 
     def decide() -> dict[str, tuple[str, ...]]:
-        state = standing(plan, index, slice_results(folder, plan, index))
+        left = _merged(slice_results(folder, plan, index, []), left_by(folder, plan, index))
+        state = standing(plan, index, left)
         seconds = {cell_id: cell.trial_seconds for cell_id, cell in planned.items()}
         return share_out([cell.cell for cell in planned.values()], seconds, state, hosts)
 
@@ -148,7 +152,9 @@ def _measure(
     # What was measured before may still lack its profile.
     touched = [*planned] if measure.profile else [cell.cell_id for cell in cells]
     shared = {cell_id: plan.artifacts[planned[cell_id].artifact_key] for cell_id in touched}
-    folder.journal(index, node.host).parent.mkdir(parents=True, exist_ok=True)
+    journals = folder.journal(index, node.host).parent
+    journals.mkdir(parents=True, exist_ok=True)
+    sync(journals.parent)  # a journal in a folder that a power cut takes away is no journal
     with (
         staged(shared, stage, folder.unstaged(index, node.host)) as artifacts,
         Journal(folder.journal(index, node.host), plan.run_id) as journal,
@@ -192,10 +198,20 @@ def _measure(
                 report=tell,
             )
             folder.unprofiled(index, node.host).write_text("\n".join(lacks))
-    world.wait()
+    world.wait(_vigil(folder, plan, index, hosts, world.rank).look)
     gathered = world.gather(slice_results(folder, plan, index, [node.host], _job(slice_)))
     if gathered is not None:
         _leave_shard(folder, plan, index, gathered, hosts)
+
+
+def _vigil(folder: RunFolder, plan: Plan, index: int, hosts: Sequence[str], rank: int) -> Vigil:
+    """Have the first rank watch all others, and all others the first."""
+    watched = hosts[:1] if rank else hosts[1:]
+    return Vigil(
+        folder.progress(index, hosts[rank]),
+        {host: folder.progress(index, host) for host in watched},
+        2 * plan.measure.trial_timeout + PATIENCE_S,
+    )
 
 
 def _leave_shard(
@@ -208,17 +224,19 @@ def _leave_shard(
     UserError
         If more nodes must measure a cell than there were.
     """
-    # The nodes of a job that died before have left their journals; they are of this slice too.
-    dead = [host for host in folder.journal_hosts(index) if host not in hosts]
-    whole = merge([gathered, slice_results(folder, plan, index, dead)])
+    # Of this slice, too: what a job that died before has left, and a twin of this one.
+    whole = _merged(gathered, left_by(folder, plan, index, known=hosts))
     if missing := standing(plan, index, whole).wanted:
         raise UserError(
             f"{len(missing)} cells are still to be measured on another node than "
             f"{', '.join(hosts)}.",
             "`litesweep resume` asks for one.",
         )
-    if not has_shard(folder, index):
-        write_results(folder.shard(index), whole)
+    write_shard(folder, index, whole)
+
+
+def _merged(first: Results, more: Iterable[Path | Results]) -> Results:
+    return merge([first, *(p if isinstance(p, Results) else read_results(p) for p in more)])
 
 
 def _check_node(node: NodeRow, slice_: Slice, cpus: tuple[int, ...], warning: Path) -> TrialFlag:

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, Protocol, TypeVar
 
@@ -15,6 +15,8 @@ T = TypeVar("T")
 LOOK_EVERY_S = 0.2
 START_S = 120
 """For MPI to bring the ranks together, which may start one after the other. It takes a second."""
+GATHER_S = 600
+"""For a rank to read its own journal, and to send or take a message."""
 MESSAGE_BYTES = 64_000_000
 """Of samples, in a message: far below the 2 GiB at which an MPI count overflows."""
 
@@ -31,8 +33,11 @@ class World(Protocol):
     def from_first(self, make: Callable[[], T]) -> T:
         """Return what `make` returns on rank 0."""
 
-    def wait(self) -> None:
-        """Wait until all ranks are here, and leave the node's CPUs alone meanwhile."""
+    def wait(self, look: Callable[[], None]) -> None:
+        """Wait until all ranks are here, and leave the node's CPUs alone meanwhile.
+
+        `look` is called now and then, and ends the wait if it raises.
+        """
 
     def gather(self, results: Results) -> Results | None:
         """Return the union of all ranks' results on rank 0, and nothing on the others."""
@@ -53,7 +58,7 @@ class Alone:
     def from_first(self, make: Callable[[], T]) -> T:
         return make()
 
-    def wait(self) -> None:
+    def wait(self, look: Callable[[], None]) -> None:
         pass
 
     def gather(self, results: Results) -> Results:
@@ -95,29 +100,59 @@ class MpiWorld:
             )
 
     def share(self, value: T) -> list[T]:
+        # As at the start: one that is lost so soon is told of in the same words.
+        signal.alarm(START_S)
         shared: list[T] = self._comm.allgather(value)
+        signal.alarm(0)
         return shared
 
     def from_first(self, make: Callable[[], T]) -> T:
         value: T = self._comm.bcast(make() if self.rank == 0 else None)
         return value
 
-    def wait(self) -> None:
+    def wait(self, look: Callable[[], None]) -> None:
         # A blocking call would spin on a core, beside a neighbour's trial where a node has two.
         request = self._comm.Ibarrier()
         while not request.Test():
+            look()
             time.sleep(LOOK_EVERY_S)
 
     def gather(self, results: Results) -> Results | None:
-        pieces = list(_pieces(results))
-        counts = self._comm.gather(len(pieces))
-        if self.rank != 0:
-            for piece in pieces:
-                self._comm.send(piece, dest=0)
+        if self.rank > 0:
+            for piece in (*_pieces(results), None):
+                self._until(self._comm.isend(piece, dest=0).test, 0)
             return None
-        for rank, count in enumerate(counts[1:], start=1):
-            pieces += [self._comm.recv(source=rank) for _ in range(count)]
+        pieces = [*_pieces(results)]
+        for rank in range(1, self.size):
+            while (piece := self._received(rank)) is not None:
+                pieces.append(piece)
         return merge(pieces)
+
+    def _received(self, rank: int) -> Results | None:
+        (message,) = self._until(lambda: [self._comm.improbe(source=rank)], rank)
+        _, piece = self._until(message.irecv().test, rank)
+        received: Results | None = piece
+        return received
+
+    def _until(self, test: Callable[[], Sequence[Any]], rank: int) -> Sequence[Any]:
+        """Return what `test` returns, once its first is true.
+
+        Raises
+        ------
+        UserError
+            If the other rank does not do its part.
+        """
+        # The first rank takes them in turn: the last one waits for all.
+        patience_s = GATHER_S * max(1, self.rank)
+        deadline_s = time.monotonic() + patience_s
+        while not (said := test())[0]:
+            if time.monotonic() > deadline_s:
+                raise UserError(
+                    f"Rank {rank} has been still for {patience_s:g} s while results were "
+                    "gathered: it has stopped without ending.",
+                    "What was measured is in the journals; `litesweep resume` writes the shard.",
+                )
+        return said
 
     def abort(self) -> NoReturn:
         self._comm.Abort(1)

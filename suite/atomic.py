@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 
 @contextmanager
@@ -13,7 +14,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     The content is flushed to the disk before it takes its name, so that a crash at any moment
     leaves the old file or the new one. If the block raises, the temporary file is removed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not by our process id: on a shared disk another host has one of the same number.
+    temporary = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
     try:
         yield temporary
         sync(temporary)
@@ -23,7 +25,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         error.filename = error.filename or str(path)  # a full disk tells no name when written to
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a disk that is broken, the first word is the cause
+            temporary.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -1,9 +1,17 @@
 """The exceptions that a user is meant to read."""
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 SHOWN_NAMES = 12
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+BROKEN = (
+    *(errno.EIO, errno.EREMOTEIO, errno.EFBIG),
+    *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ESHUTDOWN),
+)
+"""What a disk says that fails, or a file server that is gone."""
 
 
 class UserError(Exception):
@@ -27,6 +35,15 @@ class UserError(Exception):
 
 class InternalError(RuntimeError):
     """An error of ours; the message says where to read about it. Exit code 1."""
+
+
+def no_locks(path: Path, error: OSError) -> UserError:
+    """Return what is to be said of a file that cannot be locked, by anyone."""
+    return UserError(
+        f"{str(path)!r} cannot be locked: {error.strerror}.",
+        "Two at once would not know of each other. Choose a file system with locks (Lustre has "
+        "them where it is mounted with flock or localflock).",
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

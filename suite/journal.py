@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 from suite.atomic import sync
-from suite.errors import UserError
+from suite.errors import UserError, no_locks
 from suite.results.normal import KINDS, normal
 from suite.results.rows import InstanceRow, NodeRow, OperatorRow, Ragged, StateRow, TrialRow
 
@@ -58,6 +58,8 @@ class JournalContent:
     """Behind the last whole record: the one that was being written when the writer died."""
     damaged_bytes: int
     """In front of a whole record."""
+    whole_bytes: int
+    """Up to the end of the last whole record: a journal that has grown has more."""
 
 
 class Journal:
@@ -102,6 +104,8 @@ class Journal:
                 f"The journal {str(path)!r} is being written by another process.",
                 "Wait for the run that is under way in this folder, or end it.",
             ) from None
+        except OSError as error:
+            raise no_locks(path, error) from error
 
     def append(self, *rows: JournalRow) -> None:
         """Record `rows`: once this returns, they are on the disk.
@@ -118,7 +122,10 @@ class Journal:
                 written += self._file.write(record[written:])
             os.fsync(self._file.fileno())
         except BaseException:
-            self._file.truncate(self._size)
+            try:
+                self._file.truncate(self._size)
+            except OSError:  # what is torn stays, and nothing more goes behind it
+                self.close()
             raise
         self._size += len(record)
 
@@ -165,6 +172,7 @@ def read_journal(path: Path) -> JournalContent:
         operators=_whole_profiles(operators.values()),
         torn_bytes=len(data) - end,
         damaged_bytes=end - sum(record.end - record.start for record in records),
+        whole_bytes=end,
     )
 
 

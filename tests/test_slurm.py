@@ -212,6 +212,8 @@ def test_a_job_is_found_by_name_where_its_id_was_never_recorded(
          "Rank 1, on c2, was killed by SIGKILL."),
         ("srun: error: c2: task 1: Segmentation fault (core dumped)",
          "Rank 1, on c2, was killed by SIGSEGV."),
+        ("srun: error: c2: task 1: Bus error (core dumped)",
+         "Rank 1, on c2, was killed by SIGBUS. Is there room in its /dev/shm?"),
         ("srun: error: c2: task 1: Exited with exit code 142",
          "MPI did not bring rank 1, on c2, together with the others in 120 s."),
         ("litesweep: there is no image x on c1\nsrun: error: c1: task 0: Exited with exit code 1",
@@ -252,7 +254,7 @@ def test_ranks_gather_what_they_measured_in_a_real_mpi_world(tmp_path: Path) -> 
         if world.rank == 3:
             time.sleep(1.0)
         spent = time.process_time()
-        world.wait()
+        world.wait(lambda: None)
         assert time.process_time() - spent < 0.2, "it spins"
         whole = world.gather(mine)
         assert (whole is None) == (world.rank > 0)

@@ -11,7 +11,7 @@ from analysis.report.tables import telling
 from analysis.table import Record, to_json
 from suite.verdict import REASONS
 
-LONG = ("sweep", "environment", "packages", "job_slurm", "job_packages")
+LONG = ("sweep", "environment", "packages", "job_slurm", "job_packages", "job_journals")
 """Provenance that is shown on its own, or is many lines."""
 NAMES = ("model", "quantization", "cpu_type")
 """Axes whose values speak for themselves."""

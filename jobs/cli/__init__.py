@@ -14,7 +14,7 @@ from jobs.cli.profile import profile
 from jobs.cli.results import compare, figures, history, report, show
 from jobs.cli.sweeps import plan, run
 from jobs.cli.terminal import fail, reconfigure, tell_all
-from suite.errors import InternalError, UserError
+from suite.errors import BROKEN, NO_ROOM, InternalError, UserError
 
 __all__ = ["main"]
 
@@ -62,7 +62,6 @@ def common(
     tell_all(verbose)
 
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 NOT_OURS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
@@ -80,8 +79,8 @@ def main() -> None:
     except OSError as error:
         if error.errno in NO_ROOM:
             fail(f"There is no room on the disk for {error.filename or 'the results'}.", 2)
-        if error.errno in NOT_OURS:
-            fail(f"{error.filename}: {error.strerror}.", 2)
+        if error.errno in (*NOT_OURS, *BROKEN):
+            fail(f"{error.filename or 'A file'}: {error.strerror}.", 2)
         raise
     except InternalError as error:
         fail(str(error), 1)

@@ -311,7 +311,9 @@ def _cause(how: str) -> signal.Signals | None:
 def _ended(host: str, rank: str, by: signal.Signals) -> str:
     if by == signal.SIGALRM:
         return f"MPI did not bring rank {rank}, on {host}, together with the others in {START_S} s."
-    return f"Rank {rank}, on {host}, was killed by {by.name}."
+    # What MPI finds no room for in the memory that processes share is a bus error.
+    room = " Is there room in its /dev/shm?" if by == signal.SIGBUS else ""
+    return f"Rank {rank}, on {host}, was killed by {by.name}.{room}"
 
 
 def print_status(seen: RunStatus, console: Console) -> None:

@@ -17,7 +17,7 @@ from jobs.cluster.sent import read_sent, record_answer, record_cancel, record_in
 from jobs.cluster.site import Site, find_site
 from jobs.cluster.slurm import Request, cancel, max_array, send
 from jobs.cluster.status import RunStatus, live_by_slice, status
-from jobs.collect import collect, has_shard, slice_results
+from jobs.collect import collect, has_shard, slice_results, write_shard
 from jobs.display import Display, duration
 from jobs.grid import Grid, check_runtimes, lay_out
 from jobs.plan import Plan, PlannedCell, Slice
@@ -30,7 +30,6 @@ from suite.artifacts.store import ArtifactStore, store_of
 from suite.atomic import write_whole
 from suite.canonical import canonical_json
 from suite.errors import UserError
-from suite.results.write import write_results
 from suite.sweep import Sweep
 
 LOOK_EVERY_S = 5.0
@@ -305,7 +304,7 @@ def _request(folder: RunFolder, plan: Plan, index: int, site: Site) -> Request |
     state = standing(plan, index, left)
     nodes = nodes_wanted(plan, index, state)
     if nodes == 0:  # it died between its last trial and its shard
-        write_results(folder.shard(index), left)
+        write_shard(folder, index, left)
         return None
     if slice_.cpu_type not in site.cpu_types:
         raise UserError(f"The site file has no [cpu_types.{slice_.cpu_type}], which the run needs.")

@@ -1,5 +1,6 @@
 """The artifact store: one folder an artifact, named by its key, there whole or not at all."""
 
+import errno
 import fcntl
 import json
 import os
@@ -100,6 +101,7 @@ class ArtifactStore:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self.locks.mkdir(exist_ok=True)
+            self._check_place(key)
             lock = _locked(self.locks / key, give_up)
         except InterruptedError:
             raise
@@ -118,13 +120,19 @@ class ArtifactStore:
             shutil.rmtree(scratch, ignore_errors=True)
             os.close(lock)
 
+    def _check_place(self, key: str) -> None:
+        """Refuse, before an hour goes into it, what another user's folder would not take."""
+        parent = self.folder(key).parent
+        parent.mkdir(exist_ok=True)
+        if not os.access(parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(parent))
+
     def _keep(self, key: str, scratch: Path) -> None:
         if not (scratch / DESCRIPTION).exists():
             return
         for path in scratch.iterdir():
             sync(path)
         folder = self.folder(key)
-        folder.parent.mkdir(exist_ok=True)
         if self.find(key):
             return
         shutil.rmtree(folder, ignore_errors=True)  # what is left of it is not whole

@@ -17,7 +17,13 @@ class Watched:
         self._seen: tuple[int, ...] = ()
 
     def is_intact(self) -> bool:
-        """Say whether the file is there and has the content that it must have."""
+        """Say whether the file is there and has the content that it must have.
+
+        Raises
+        ------
+        OSError
+            If it is there and cannot be read: that tells nothing of its content.
+        """
         try:
             stat = self._path.stat()
             seen = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
@@ -26,6 +32,6 @@ class Watched:
                     if hashlib.file_digest(file, "sha256").hexdigest() != self._sha256:
                         return False
                 self._seen = seen
-        except OSError:
+        except FileNotFoundError:
             return False
         return True

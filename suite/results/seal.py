@@ -6,6 +6,8 @@ look behind the end that the superblock states; a tool that rewrites the file dr
 """
 
 import hashlib
+import os
+from pathlib import Path
 from typing import IO
 
 MARK = b"\nlitesweep sha256 "
@@ -30,3 +32,18 @@ def is_broken(content: bytes) -> bool:
         return False
     digest = hashlib.sha256(memoryview(content)[:-SIZE]).hexdigest().encode()
     return content[-SIZE:] != MARK + digest + b"\n"
+
+
+def seal_in(path: Path) -> str:
+    """Return the seal of the file `path`, not checked; empty where it has none.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - SIZE))
+        last = file.read()
+    return last.decode(errors="replace").strip() if is_sealed(last) else ""
