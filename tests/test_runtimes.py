@@ -147,6 +147,18 @@ def test_what_a_runtime_cannot_take_is_refused_in_words(store: Path, models: Pat
         assert words in built.reason
 
 
+def test_what_openvino_does_not_read_costs_its_cells(store: Path, models: Path) -> None:
+    ready = models / "tiny.tflite"
+    [read, unread] = build(
+        store, request(ready, runtime=OPENVINO), request(ready, "int8", runtime=OPENVINO)
+    )
+    assert isinstance(read, Artifact)
+    assert isinstance(unread, BuildFailure)
+    assert unread.reason.startswith("m int8 for OpenVINO: OpenVINO cannot run it: FrontEnd API")
+    assert unread.reason.endswith("give the model itself, which TensorFlow quantizes.")
+    assert ".cpp" not in unread.reason
+
+
 def test_a_quantized_file_is_not_for_a_runtime_that_quantizes_itself(
     store: Path, models: Path, artifacts: dict[str, Artifact], tmp_path: Path
 ) -> None:

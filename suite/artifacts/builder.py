@@ -264,7 +264,15 @@ def _described(path: Path, base: Path | None) -> TfliteFile:
 def _runner(request: ArtifactRequest, base: Path | None, path: Path) -> Runner:
     """Return the artifact ready to be checked, by the runtime that it is for."""
     if request.runtime != TENSORFLOW:
-        return tflite_runner(base or path, request.runtime, path)
+        try:
+            return tflite_runner(base or path, request.runtime, path)
+        except UnfitError as error:
+            if request.runtime != OPENVINO or "litert-quantizer" not in request.converter:
+                raise
+            raise UnfitError(
+                f"{error}. litert-quantizer has made it of a ready file, which OpenVINO as a rule "
+                "does not read: give the model itself, which TensorFlow quantizes"
+            ) from error
     from suite.runtimes.tensorflow import TensorFlow
 
     model = TensorFlow(str(path))  # on the threads that this process has begun with

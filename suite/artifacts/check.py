@@ -1,6 +1,7 @@
 """What is wrong with an artifact, and how far its outputs are from the float reference."""
 
 import math
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -261,4 +262,6 @@ def top1(outputs: Sequence[Outputs], labels: npt.NDArray[np.int64]) -> float:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300].rstrip(".")
+    """Return what an error says, without the places in its own source that OpenVINO puts before."""
+    text = " ".join(str(error).split())
+    return re.sub(r"(Exception from|Check '.*?' failed at) \S+: ", "", text)[:300].rstrip(".")
