@@ -27,8 +27,8 @@ def planes(
 
 def _title(plane: xr.Dataset, telling: list[str]) -> str:
     values = {axis: plane[axis].item() for axis in ("model", *telling)}
-    if values.get("runtime", "litert") != "litert":
-        values.pop("delegate", None)  # is LiteRT's
+    if values.get("runtime", "litert") != "litert" and values.get("delegate") == "xnnpack":
+        del values["delegate"]  # which is LiteRT's
     return ", ".join(_named(axis, value) for axis, value in values.items())
 
 

@@ -325,7 +325,8 @@ def test_a_sweep_over_runtimes(litesweep: Litesweep, models: Path, tmp_path: Pat
     sweep.write_text(sweep.read_text() + delegates)
     done = litesweep("run", sweep, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    assert "runtime openvino" in done.stdout
+    assert "tiny, runtime litert, delegate xnnpack\n" in done.stdout
+    assert "tiny, runtime openvino\n" in done.stdout
     assert "OpenVINO has no delegates" in " ".join(done.stdout.split())
     results = analysis.open_results(tmp_path / "run")
     assert {*results["runtime"].values.tolist()} == {"litert", "openvino"}
