@@ -18,8 +18,8 @@ from jobs.projection import planned_cells
 from suite.artifacts.store import ArtifactStore
 from suite.sweep import Measure
 from tests.scale.growth import bytes_kept
-from tests.scale.machine import Faults, on_ram, simulate
-from tests.scale.made import a_run, a_site, a_sweep, planned
+from tests.scale.machine import Faults, simulate
+from tests.scale.made import a_run, a_site, a_sweep, on_ram, planned
 from tests.scale.submitting import (
     QUIET,
     FakeSlurm,

@@ -33,6 +33,8 @@ from suite.errors import UserError
 from suite.sweep import Sweep
 
 LOOK_EVERY_S = 5.0
+LOOK_SHARE = 0.1
+"""Of the time, at most: a look at ten thousand jobs asks the shared file system for a while."""
 REFILLS = 8
 """Calls of sbatch for as many jobs as the site lets wait and run: fewer would leave nodes idle, and
 more would be one for each job that ends."""
@@ -210,7 +212,9 @@ def wait(run: Path | str, console: Console | None = None) -> RunStatus:
     display = Display(console or Console(stderr=True))
     with display.phase("cluster") as phase:
         while True:
+            began = time.monotonic()
             seen = status(folder)
+            took_s = time.monotonic() - began
             live = seen.live
             profile = Site.read(folder.site_file)
             if seen.count("waiting") and not seen.scheduler and _has_room(seen, profile):
@@ -225,7 +229,7 @@ def wait(run: Path | str, console: Console | None = None) -> RunStatus:
                 return status(folder)
             share = seen.cells_done / max(1, sum(job.cells for job in seen.jobs))
             phase.draw(share, _in_a_line(seen))
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(max(LOOK_EVERY_S, took_s / LOOK_SHARE))
 
 
 def _has_room(seen: RunStatus, site: Site) -> bool:

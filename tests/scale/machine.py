@@ -8,7 +8,6 @@ an fsync costs nothing.
 
 import random
 import re
-import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
@@ -50,7 +49,7 @@ from suite.trial.launch import TrialName
 from tests.rows import a_node
 from tests.scale.growth import Table, Times, by_size, cpu_s, markdown
 from tests.scale.loop import Killed, Loop, Task
-from tests.scale.made import CPUS, MEASURE, a_run, a_site
+from tests.scale.made import CPUS, MEASURE, a_run, a_site, on_ram
 from tests.scale.submitting import QUIET
 
 SAMPLES = 20
@@ -417,7 +416,11 @@ class Machine:
             (slurm, "shutil", which),
             (submissions, "send", self.send),
             (submissions, "LOOK_EVERY_S", LOOK_EVERY_S),
-            (submissions, "time", SimpleNamespace(sleep=self.loop.sleep)),
+            (
+                submissions,
+                "time",
+                SimpleNamespace(sleep=self.loop.sleep, monotonic=lambda: self.loop.now_s),
+            ),
             (submissions, "status", timed("status, a look", self.look)),
             (worker, "MpiWorld", lambda tasks: RankWorld(self, self.here())),
             (worker, "Meter", partial(SimulatedMeter, self)),
@@ -542,11 +545,3 @@ def _simulated(nodes: int, **options: Any) -> Machine:
         machine = simulate(folder, nodes, **options)
         machine.times.seconds["all"] = cpu_s() - begin
         return machine
-
-
-@contextmanager
-def on_ram() -> Iterator[Path]:
-    """Give a folder where an fsync costs nothing, if the machine has one."""
-    ram = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=ram if ram.is_dir() else None) as folder:
-        yield Path(folder)

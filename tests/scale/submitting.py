@@ -5,7 +5,6 @@ They hold to the limits of a real one, whose tests are in tests/cluster, and kee
 
 import json
 import os
-import tempfile
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from jobs.cluster.status import print_status, status
 from jobs.cluster.submissions import resume, wait
 from jobs.run_folder import RunFolder
 from tests.scale.growth import Table, Times, by_size, markdown
-from tests.scale.made import a_run, a_site
+from tests.scale.made import a_run, a_site, on_ram
 
 QUIET = Console(file=Path(os.devnull).open("w"))  # noqa: SIM115
 PER_JOB = 10
@@ -118,7 +117,7 @@ def submitted(run: RunFolder, slurm: FakeSlurm) -> Counter[str]:
 def submitted_by_and_by(run: RunFolder, slurm: FakeSlurm, end_at_a_time: int) -> Counter[str]:
     """Submit a run at a site with a limit; so many jobs end between two looks."""
     resume(run.path, console=QUIET)
-    time = SimpleNamespace(sleep=lambda seconds: slurm.end(end_at_a_time))
+    time = SimpleNamespace(sleep=lambda seconds: slurm.end(end_at_a_time), monotonic=lambda: 0.0)
     with patch.object(submissions, "time", time):
         wait(run.path, console=QUIET)
     return slurm.calls()
@@ -146,17 +145,16 @@ def submitting(cells: Sequence[int] = (1_000, 10_000, 100_000)) -> Iterator[Tabl
     """Yield what it takes to submit, in calls and in time."""
     rows, seconds = [], []
     for size in cells:
-        with tempfile.TemporaryDirectory() as folder:
-            slurm, times = FakeSlurm(Path(folder) / "bin"), Times()
-            run = a_run(Path(folder), size, a_site(), per_job=PER_JOB)
+        with on_ram() as folder:
+            slurm, times = FakeSlurm(folder / "bin"), Times()
+            run = a_run(folder, size, a_site(), per_job=PER_JOB)
             with slurm.standing_in(), times.of("submit"):
                 calls = submitted(run, slurm)
             least = -(-size // PER_JOB // slurm.max_array)
             rows.append([f"{size:,}", f"{size // PER_JOB:,}", "none", str(calls["sbatch"]),
                          str(least), str(calls["squeue"])])  # fmt: skip
             seconds.append(times.seconds)
-        if size == cells[-1]:
-            rows.append(_with_a_limit(size, 2000))
+    rows.append(_with_a_limit(cells[-2], most=cells[-2] // PER_JOB // 5))
     yield markdown(
         ("cells", "jobs", "most submitted", "sbatch calls", "least", "squeue calls"), rows
     )
@@ -164,11 +162,11 @@ def submitting(cells: Sequence[int] = (1_000, 10_000, 100_000)) -> Iterator[Tabl
 
 
 def _with_a_limit(cells: int, most: int) -> list[str]:
-    with tempfile.TemporaryDirectory() as folder:
-        slurm = FakeSlurm(Path(folder) / "bin", max_submitted=most)
-        run = a_run(Path(folder), cells, a_site(submitted=most), per_job=PER_JOB)
+    with on_ram() as folder:
+        slurm = FakeSlurm(folder / "bin", max_submitted=most)
+        run = a_run(folder, cells, a_site(submitted=most), per_job=PER_JOB)
         with slurm.standing_in():
-            calls = submitted_by_and_by(run, slurm, end_at_a_time=most // 50)
+            calls = submitted_by_and_by(run, slurm, end_at_a_time=most // 20)
     jobs = cells // PER_JOB
     return [f"{cells:,}", f"{jobs:,}", f"{most:,}", str(calls["sbatch"]),
             str(-(-jobs // min(most, slurm.max_array))), str(calls["squeue"])]  # fmt: skip
@@ -178,9 +176,9 @@ def asking(jobs: Sequence[int] = (100, 1_000, 10_000)) -> Iterator[Table]:
     """Yield what `status` takes, in questions to Slurm, in time and in questions to the disk."""
     rows, seconds = [], []
     for count in jobs:
-        with tempfile.TemporaryDirectory() as folder:
-            slurm, times = FakeSlurm(Path(folder) / "bin", max_array=100_000), Times()
-            run = a_run(Path(folder), 100 * count, a_site(), per_job=100)
+        with on_ram() as folder:
+            slurm, times = FakeSlurm(folder / "bin", max_array=100_000), Times()
+            run = a_run(folder, 100 * count, a_site(), per_job=100)
             with slurm.standing_in():
                 submitted(run, slurm)
                 slurm.end(count // 2)
@@ -188,7 +186,7 @@ def asking(jobs: Sequence[int] = (100, 1_000, 10_000)) -> Iterator[Table]:
                 with times.of("status"):
                     seen = status(run)
                 calls = slurm.calls()
-            assert seen.count("done") == count // 8 and len(seen.jobs) == count
+            assert seen.count("done") == -(-count // 8) and len(seen.jobs) == count
             with times.of("printed"):
                 print_status(seen, QUIET)
             rows.append([f"{count:,}", f"{100 * count:,}", str(calls["squeue"]),
