@@ -39,7 +39,7 @@ IN_WORDS: Mapping[str, str] = {
 """What the accounting says of a job that left no word itself."""
 
 WORDLESS = "The job ended without a word; its log may say more."
-SHARDLESS = "The job ended well; its shard is gone, or a node has measured on beside it."
+SHARDLESS = "The job ended well, and its shard is not there."
 
 OURS = re.compile(r"^(?:litesweep: .*|FATAL: .*)$", re.MULTILINE)
 """What the batch script, the worker and Apptainer say when they give up."""

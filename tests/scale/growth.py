@@ -2,6 +2,7 @@
 
 import math
 import resource
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,21 +12,28 @@ from typing import Any
 Table = list[str]
 
 
+def cpu_s_of_all() -> float:
+    """Return the CPU time that this process and those that it has waited for have used."""
+    spent = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return sum(each.ru_utime + each.ru_stime for each in spent)
+
+
 @dataclass
 class Times:
-    """CPU seconds by step: of this process and, where they have ended, of those that it starts."""
+    """Seconds by step, of the CPU: others on the machine do not lengthen them."""
 
+    clock: Callable[[], float] = time.process_time
     seconds: dict[str, float] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def of(self, step: str) -> Iterator[None]:
         """Count the block as part of `step`."""
-        begin = cpu_s()
+        begin = self.clock()
         try:
             yield
         finally:
-            self.seconds[step] = self.seconds.get(step, 0.0) + cpu_s() - begin
+            self.seconds[step] = self.seconds.get(step, 0.0) + self.clock() - begin
             self.calls[step] = self.calls.get(step, 0) + 1
 
     def around(self, step: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,12 +44,6 @@ class Times:
                 return function(*arguments, **options)
 
         return timed
-
-
-def cpu_s() -> float:
-    """Return the CPU time that has been used: a machine that is shared does not lengthen it."""
-    spent = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return sum(each.ru_utime + each.ru_stime for each in spent)
 
 
 def bytes_kept(make: Callable[[], Any]) -> tuple[int, int]:

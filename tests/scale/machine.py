@@ -47,7 +47,7 @@ from suite.results.rows import NodeRow, Results, TrialFlag, TrialRow
 from suite.state import State
 from suite.trial.launch import TrialName
 from tests.rows import a_node
-from tests.scale.growth import Table, Times, by_size, cpu_s, markdown
+from tests.scale.growth import Table, Times, by_size, cpu_s_of_all, markdown
 from tests.scale.loop import Killed, Loop, Task
 from tests.scale.made import CPUS, MEASURE, a_run, a_site, on_ram
 from tests.scale.submitting import QUIET
@@ -159,7 +159,8 @@ class RankWorld:
     def from_first(self, make: Callable[[], Any]) -> Any:
         return self.share(make() if self.rank == 0 else None)[0]
 
-    def wait(self) -> None:
+    def wait(self, look: Callable[[], None]) -> None:
+        look()
         self.share(None)
 
     def gather(self, results: Results) -> Results | None:
@@ -436,7 +437,7 @@ class Machine:
             (Plan, "read_slice", staticmethod(timed("its slice read, by a rank", Plan.read_slice))),
             (Journal, "append", timed("a record appended", Journal.append)),
             (worker, "slice_results", timed("journals read, by a rank", worker.slice_results)),
-            (worker, "write_results", timed("a shard written", worker.write_results)),
+            (worker, "write_shard", timed("a shard written", worker.write_shard)),
             (
                 submissions,
                 "_send_missing",
@@ -541,7 +542,7 @@ def growing(
 
 def _simulated(nodes: int, **options: Any) -> Machine:
     with on_ram() as folder:
-        begin = cpu_s()
+        begin = cpu_s_of_all()
         machine = simulate(folder, nodes, **options)
-        machine.times.seconds["all"] = cpu_s() - begin
+        machine.times.seconds["all"] = cpu_s_of_all() - begin
         return machine

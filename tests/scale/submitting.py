@@ -21,7 +21,7 @@ from jobs.cluster import submissions
 from jobs.cluster.status import print_status, status
 from jobs.cluster.submissions import resume, wait
 from jobs.run_folder import RunFolder
-from tests.scale.growth import Table, Times, by_size, markdown
+from tests.scale.growth import Table, Times, by_size, cpu_s_of_all, markdown
 from tests.scale.made import a_run, a_site, on_ram
 
 QUIET = Console(file=Path(os.devnull).open("w"))  # noqa: SIM115
@@ -146,7 +146,7 @@ def submitting(cells: Sequence[int] = (1_000, 10_000, 100_000)) -> Iterator[Tabl
     rows, seconds = [], []
     for size in cells:
         with on_ram() as folder:
-            slurm, times = FakeSlurm(folder / "bin"), Times()
+            slurm, times = FakeSlurm(folder / "bin"), Times(cpu_s_of_all)
             run = a_run(folder, size, a_site(), per_job=PER_JOB)
             with slurm.standing_in(), times.of("submit"):
                 calls = submitted(run, slurm)
@@ -177,7 +177,7 @@ def asking(jobs: Sequence[int] = (100, 1_000, 10_000)) -> Iterator[Table]:
     rows, seconds = [], []
     for count in jobs:
         with on_ram() as folder:
-            slurm, times = FakeSlurm(folder / "bin", max_array=100_000), Times()
+            slurm, times = FakeSlurm(folder / "bin", max_array=100_000), Times(cpu_s_of_all)
             run = a_run(folder, 100 * count, a_site(), per_job=100)
             with slurm.standing_in():
                 submitted(run, slurm)
