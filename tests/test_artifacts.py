@@ -213,6 +213,8 @@ def test_other_resolutions_and_batches(workshop: Workshop, models: Path, shapes:
         artifact = workshop.artifact(made)
         assert input_shape(artifact) == [3, 24, 24, 3]
         assert artifact.row.error_rel_l2 < error
+    factored = request(models, "tiny.keras", "float32", "low-rank@0.5", resolution=24)
+    assert input_shape(workshop.artifact(factored)) == [1, 24, 24, 3]
     made = request(models, "exported", "float32", batch=2)
     assert input_shape(workshop.artifact(made)) == [2, 16, 16, 3]
     opened = request(shapes, "open.keras", "float32", resolution=9)
@@ -226,7 +228,11 @@ def test_other_resolutions_and_batches(workshop: Workshop, models: Path, shapes:
 @pytest.mark.parametrize(
     ("source", "shape", "words"),
     [
-        ("flat.keras", {"resolution": 9}, "m 9px float32: its layers cannot take images of 9 × 9"),
+        (
+            "flat.keras",
+            {"resolution": 9},
+            "m 9px float32: its layers cannot take images of 9 × 9 pixels: Layer functional",
+        ),
         ("tokens.keras", {"resolution": 9}, "it takes no images"),
         ("batch.keras", {"batch": 3}, "m batch 3 float32: its batch is fixed at 4"),
         ("batch.tflite", {"batch": 3}, "a ready file is not resized"),

@@ -1,5 +1,6 @@
 """Loading a model with TensorFlow; imported by the process that builds an artifact and no other."""
 
+import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from suite.models.examples import Example, InputSpec
 from suite.models.source import APPLICATION, Source
 from suite.models.spec import ModelSpec
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SILENCE_S = 60.0
 """A download that says nothing for so long has failed."""
 
@@ -88,8 +90,11 @@ _FILE_HINT = (
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text that says something, at a bearable length."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
+    plain = COLOUR.sub("", str(error))
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    # Keras names the layer, and below it what is wrong.
+    causes = [line for line in lines if not line.startswith("Exception encountered when calling")]
+    text = (causes or [type(error).__name__])[0]
     return text.rstrip(".:")[:300]
 
 
@@ -186,13 +191,22 @@ def _resized(model: Any, side: int) -> Any:
         raise UnfitError(f"it takes no images, so none of {side} × {side} pixels")
     try:
         image = tf.keras.Input((side, side, tensors[0].shape[-1]), dtype=tensors[0].dtype)
-        resized = tf.keras.models.clone_model(model, input_tensors=image)
+        resized = tf.keras.models.clone_model(
+            model, input_tensors=image, clone_function=_of_no_shape
+        )
         resized.set_weights(model.get_weights())
     except Exception as error:
         raise UnfitError(
             f"its layers cannot take images of {side} × {side} pixels: {first_line(error)}"
         ) from error
     return resized
+
+
+def _of_no_shape(layer: Any) -> Any:
+    """Return a layer anew; a Sequential, as low-rank makes them, would keep its shape otherwise."""
+    if isinstance(layer, tf.keras.Sequential):
+        return tf.keras.Sequential([*map(_of_no_shape, layer.layers)], name=layer.name)
+    return layer.__class__.from_config(layer.get_config())
 
 
 def _traced(
