@@ -179,7 +179,7 @@ def spoilt(part: Results) -> Results:
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     parts=shards(),
     random=st.randoms(use_true_random=False),

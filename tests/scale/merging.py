@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from suite.results import seal
-from suite.results.merge_files import merge_files
+from suite.results.merge_files import PROCESSES, TOGETHER, merge_files
 from suite.results.rows import Results
 from suite.results.write import CHUNK_BYTES, write_results
 from tests.conftest import REPOSITORY
@@ -26,16 +26,24 @@ from tests.rows import a_cell, a_node, a_state, a_trial, an_artifact
 SIZES = (100, 1_000, 10_000)
 """Shards."""
 ROUNDS = 5
+MOST_COPIED = 1_000
+"""Shards of which all variables are copied: a minute. For more, the time is multiplied."""
 CELLS = 2
 WRITTEN = 200
 """Shards that the release's own code writes: at a twentieth of a second each, ten thousand take
 long. The others have their samples, which no chunk of the merged file has twice."""
 SAMPLES = 1000
 """Of a trial; so a shard has ten thousand."""
-REAL = REPOSITORY / "runs" / "demo" / "results.h5"
+RUNS = REPOSITORY / "runs"
 LEAST = 50
 CHUNK = CHUNK_BYTES // 8
 FILTERS = {"chunks": (CHUNK,), "shuffle": True, "compression": "gzip", "compression_opts": 1}
+FILTERED: dict[str, dict[str, Any]] = {
+    "shuffle, gzip 1": FILTERS,
+    "shuffle, gzip 9": {**FILTERS, "compression_opts": 9},
+    "gzip 9": {**FILTERS, "compression_opts": 9, "shuffle": False},
+    "scale-offset": {"scaleoffset": 0, "chunks": (1 << 10,)},
+}
 
 
 def quantiles(run: Path) -> list[Any]:
@@ -47,15 +55,36 @@ def quantiles(run: Path) -> list[Any]:
 
 
 def entropy_bytes(sorted_ns: Any) -> float:
-    """Return the entropy of a sample that is drawn by `draw`: no code takes less."""
-    gaps = np.maximum(np.diff(sorted_ns), 1)
-    return float(np.log2(gaps * len(gaps)).mean()) / 8
+    """Return the entropy of a sample that `draw` draws: no code that knows no more takes less."""
+    values, counts = np.unique(sorted_ns, return_counts=True)
+    gaps = np.diff(values)
+    within = 1 / gaps  # of a gap's weight, which each nanosecond in it has
+    at = counts - 1 + np.append(within, 0)  # ties, and the first nanosecond of the gap behind
+    weights = np.r_[at[at > 0], within] / (len(sorted_ns) - 1)
+    times = np.r_[np.ones(np.count_nonzero(at)), gaps - 1]
+    return float(-(times * weights * np.log2(weights)).sum()) / 8
 
 
 def draw(sorted_ns: Any, random: np.random.Generator) -> Any:
     """Draw samples from a trial's distribution, evenly between neighbouring ones."""
     at = random.uniform(0, len(sorted_ns) - 1, SAMPLES)
     return np.interp(at, np.arange(len(sorted_ns)), sorted_ns).astype("u8")
+
+
+def filtered(name: str, known: Sequence[Any]) -> list[str]:
+    """Return what a sample of a run takes under each set of filters, beside its entropy."""
+    random = np.random.default_rng(0)
+    trials = [known[n] for n in random.integers(len(known), size=2 * CHUNK // SAMPLES)]
+    samples = np.concatenate([draw(trial, random) for trial in trials])
+    sizes = [np.mean([entropy_bytes(trial) for trial in trials])]
+    for filters in FILTERED.values():
+        with h5py.File(name, "w", driver="core", backing_store=False) as file:
+            data = file.create_dataset(
+                "latency_ns", data=samples, **{"chunks": (CHUNK,), **filters}
+            )
+            file.flush()
+            sizes.append(data.id.get_storage_size() / len(samples))
+    return [name, *(f"{size:.2f}" for size in sizes)]
 
 
 def shard(number: int, known: Sequence[Any]) -> Results:
@@ -171,7 +200,8 @@ def all_copied(shards: Sequence[Path], path: Path) -> None:
         for name, arrays in pieces.items():
             values = np.concatenate(arrays)
             size = min(len(values), CHUNK_BYTES // values.itemsize)
-            file.create_dataset(name, data=values, **{**FILTERS, "chunks": (size,)})
+            filters = {**FILTERS, "chunks": (size,)} if size else {}
+            file.create_dataset(name, data=values, **filters)
 
 
 def file_copied(merged_file: Path, path: Path) -> None:
@@ -180,7 +210,7 @@ def file_copied(merged_file: Path, path: Path) -> None:
         for name, item in source.items():
             if not isinstance(item, h5py.Dataset) or item.is_scale:
                 continue
-            step = item.chunks[0] if item.chunks else len(item)
+            step = item.chunks[0] if item.chunks else max(1, len(item))
             filters = {**FILTERS, "chunks": item.chunks} if item.chunks else {}
             out = file.create_dataset(name, item.shape, item.dtype, **filters)
             for start in range(0, len(item), step):
@@ -188,15 +218,15 @@ def file_copied(merged_file: Path, path: Path) -> None:
 
 
 def apart(work: Callable[..., None], *arguments: Any) -> dict[str, float]:
-    """Run `work` in a process of its own; return its seconds and the most memory it had."""
+    """Run `work` in a process of its own; return its time and the most memory that it had."""
     script = (
-        "import json, pickle, resource, sys, time\n"
+        "import json, os, pickle, resource, sys, time\n"
         "work, arguments = pickle.load(sys.stdin.buffer)\n"
         "begin = time.perf_counter()\n"
         "work(*arguments)\n"
         "seconds = time.perf_counter() - begin\n"
-        "own, others = (resource.getrusage(w).ru_maxrss for w in (0, -1))\n"
-        "print(json.dumps({'seconds': seconds, 'rss': own * 1024, 'others': others * 1024}))\n"
+        "own, others = (resource.getrusage(whose).ru_maxrss * 1024 for whose in (0, -1))\n"
+        "print(json.dumps(dict(s=seconds, cpu_s=sum(os.times()[:4]), own=own, others=others)))\n"
     )
     ended = subprocess.run(
         [sys.executable, "-c", script],
@@ -219,29 +249,34 @@ def bytes_a_sample(path: Path) -> tuple[float, float]:
 def measured(shards: Sequence[Path], folder: Path) -> list[str]:
     """Merge and copy; return the row of a table."""
     out, copy = folder / "results.h5", folder / "copy.h5"
-    found = apart(merged, shards, out)
+    load = os.getloadavg()[0]
+    took = apart(merged, shards, out)
     copies = [
-        apart(samples_copied, shards, copy)["seconds"],
-        apart(all_copied, shards, copy)["seconds"],
-        apart(file_copied, out, copy)["seconds"],
+        apart(samples_copied, shards, copy),
+        apart(all_copied, shards[:MOST_COPIED], copy),
+        apart(file_copied, out, copy),
     ]
+    times = max(1, len(shards) / MOST_COPIED)
+    copies[1] = {key: value * times for key, value in copies[1].items()}
     own, whole = bytes_a_sample(out)
     with h5py.File(out) as file:
         count = len(file["latency_ns"])
+    processes = min(PROCESSES, len(os.sched_getaffinity(0))) if len(shards) >= TOGETHER else 0
     return [
         f"{len(shards):,}",
         f"{count:,}",
-        f"{found['seconds']:.1f} s",
-        *(f"{seconds / found['seconds']:.2f}" for seconds in copies),
-        f"{found['rss'] / 2**20:.0f} MiB",
+        f"{took['s']:.1f} s",
+        *(f"{each['s'] / took['s']:.2f} ({each['cpu_s'] / took['cpu_s']:.2f})" for each in copies),
+        f"{(took['own'] + processes * took['others']) / 2**20:.0f} MiB",
         f"{own:.2f}",
         f"{whole:.2f}",
+        f"{load:.1f}",
     ]
 
 
 HEAD = [
-    *("shards", "samples", "merge", "speed, to copying samples", "all variables", "the result"),
-    *("peak memory", "bytes a sample", "with all else"),
+    *("shards", "samples", "merge", "speed, copying samples is 1", "all variables", "the result"),
+    *("peak memory", "bytes a sample", "with all else", "load before"),
 ]
 
 
@@ -250,14 +285,16 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in (head, ["---:"] * len(head), *rows)]
 
 
-def merging(sizes: Sequence[int] = SIZES, real: Path = REAL) -> Iterator[list[str]]:
-    """Yield the tables of docs/scale.md."""
-    known = quantiles(real)
+def merging(sizes: Sequence[int] = SIZES) -> Iterator[list[str]]:
+    """Yield the tables of docs/scale.md.
+
+    The samples are those of the runs in `runs/`: `make demo` or `make optimizations` leaves one.
+    """
+    runs = {path.parent.name: quantiles(path) for path in RUNS.glob("*/results.h5")}
+    yield markdown(["real run", "entropy", *FILTERED], [filtered(*run) for run in runs.items()])
+    known = [trial for trials in runs.values() for trial in trials]
+    np.random.default_rng(0).shuffle(known)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shards = [write_shard(folder, known, number) for number in range(max(sizes))]
-        yield [f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs"]
-        rows = [measured(shards[:size], folder) for size in sizes]
-    yield markdown(HEAD, rows)
-    bound = np.mean([entropy_bytes(each) for each in known])
-    yield [f"entropy of these samples: {bound:.2f} bytes"]
+        yield markdown(HEAD, [measured(shards[:size], folder) for size in sizes])
