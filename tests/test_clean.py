@@ -269,7 +269,7 @@ def test_a_run_that_was_cleaned_is_still_one(
     left = content(run.path)
     assert left.keys() == {
         *("sweep.toml", "run.json", "plan.json", "shards/job-00000.h5", "results.h5", ".lock"),
-        ".collected",
+        *(".collected", "shards/job-00000.journals"),
         *(name for name in left if name.endswith(".warning")),
     }
     assert ArtifactStore(tmp_path / "store").root.glob("??/*/model.tflite")
