@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.naming import axis_names, node_names, results_file
+from analysis.measured import measured
 from analysis.speedups import between
 from suite.errors import UserError
 from suite.results.normal import KINDS
-from suite.results.read import read_results
 from suite.results.rows import InstanceRow
 
 COLUMNS = {
@@ -45,19 +45,26 @@ def instances(path: Path | str) -> pd.DataFrame:
     >>> of_trials = instances("runs/served").groupby("trial_id")  # doctest: +SKIP
     >>> of_trials["median_ns"].max() / of_trials["median_ns"].min()  # doctest: +SKIP
     """
-    results = read_results(results_file(path))
-    cells = {cell.cell_id: cell.axes for cell in results.cells}
-    trials = {trial.trial_id: trial for trial in results.trials}
-    hosts = node_names(results)
-    told = ("node", "round", "trial_id", "instance", *COLUMNS.values())
-    records = []
-    for row in results.instances:
-        trial = trials[row.instance_trial_id]
-        values = {called: getattr(row, name) for name, called in COLUMNS.items()}
-        place = (hosts[trial.node_id], trial.round, trial.trial_id, row.instance_number)
-        records.append({**cells[trial.cell_id], **dict(zip(told, place, strict=False)), **values})
-    # "instances" is an axis, and "instance" one of them.
-    return pd.DataFrame.from_records(records, columns=[*axis_names(results), *told])
+    of = measured(path)
+    stored = of.stored
+    trial = stored["instance_trial_index"]
+    cell = of.trials.cell[trial]
+    columns = {
+        **{
+            axis: np.array(values)[place[cell]]
+            for (axis, values), place in zip(of.axes.items(), of.places, strict=True)
+        },
+        "node": np.array(of.nodes, object)[of.trials.node[trial]],
+        "round": of.trials.round[trial],
+        "trial_id": np.array(stored.texts("trial_id"), object)[trial],
+        # "instances" is an axis, and "instance" one of them.
+        "instance": stored["instance_number"].tolist(),
+        **{
+            called: stored.texts(name) if name == "instance_cpus" else stored[name].tolist()
+            for name, called in COLUMNS.items()
+        },
+    }
+    return pd.DataFrame(columns)
 
 
 def instance_scaling(results: xr.Dataset) -> xr.Dataset:

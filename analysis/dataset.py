@@ -1,40 +1,62 @@
 """Results as an xarray Dataset over the sweep's axes."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analysis.frugality import (
-    CLIMATE_VARIABLES,
-    ENERGY_VARIABLES,
-    MEMORY_VARIABLES,
-    Used,
-    counts_memory,
-    energy_absent,
-    energy_of,
-    medians_of,
+from analysis.cells import (
+    ARTIFACT_VARIABLES,
+    DELEGATION,
+    FIGURES,
+    LACKS,
+    OF_TYPE,
+    THROUGHPUT,
+    TOLD,
+    of_cells,
 )
-from analysis.invocations import (
-    INVOCATION_VARIABLES,
-    QUANTILES,
-    median_error,
-    of_invocations,
-    steady,
-)
-from analysis.naming import coordinates, node_names, numbered, results_file, run_name
-from analysis.noise import noise_of_nodes
+from analysis.frugality import CLIMATE_VARIABLES, ENERGY_VARIABLES, MEMORY_VARIABLES
+from analysis.invocations import INVOCATION_VARIABLES
+from analysis.lazy import Chunks, Key, Lazy, Part, lazy, opened
+from analysis.measured import Measured, energy_absent, measured, noise
+from analysis.naming import numbered, results_file, run_name
+from analysis.noise import NOISE_VARIABLES
 from analysis.runs import combine
+from analysis.segments import Array
 from suite.errors import UserError
-from suite.intervals import Intervals, geometric_mean, median
-from suite.results.read import read_results
-from suite.results.rows import LOCAL, CellRow, TrialRow
-from suite.verdict import Judgement, judge_cells
+
+TEXT, NUMBER, COUNT = "O", "f8", "i8"
+NOTHING = {"f": np.nan, "i": 0, "O": ""}
+"""What stands where there is no cell, by the kind of the values."""
+
+CELL_VARIABLES: dict[str, tuple[str, str]] = {
+    **dict.fromkeys((*FIGURES, *OF_TYPE), (NUMBER, "ns")),
+    "figure": (TEXT, ""),
+    **dict.fromkeys((*THROUGHPUT, "offered_per_s"), (NUMBER, "s-1")),
+    "trials": (COUNT, "1"),
+    **dict.fromkeys(("status", "verdict", "error", "cell_id", *TOLD), (TEXT, "")),
+    "peak_rss_bytes": (NUMBER, "byte"),
+    **dict.fromkeys(("energy_covers", "energy_lack"), (TEXT, "")),
+    **{name: (NUMBER, units) for name, units in ENERGY_VARIABLES.items()},
+    **{name: (NUMBER, units) for name, units in CLIMATE_VARIABLES.items()},
+    **{name: (NUMBER, units) for name, units in MEMORY_VARIABLES.items()},
+    **dict.fromkeys(DELEGATION, (NUMBER, "1")),
+    **{name: (NUMBER, units) for name, units in INVOCATION_VARIABLES.items()},
+    **dict.fromkeys(LACKS, (TEXT, "")),
+    **{name: (NUMBER, units) for name, units in ARTIFACT_VARIABLES.items()},
+}
+"""The type and the unit of each variable over the axes."""
 
 TRIAL_VARIABLES = {
+    "trial_median_ns": "ns",
+    "trial_throughput_per_s": "s-1",
+    "trial_offered_per_s": "s-1",
+    "trial_peak_rss_bytes": "byte",
+    "trial_invocations": "1",
+    "trial_median_error": "1",
+    "trial_energy_j": "J",
     "order": "1",
     "load_ns": "ns",
     "first_invocation_ns": "ns",
@@ -48,34 +70,7 @@ TRIAL_VARIABLES = {
     **dict.fromkeys(("idle_package_w", "idle_dram_w"), "W"),
     "window_ns": "ns",
 }
-"""What is taken over for each trial as it stands, with its unit."""
-
-THROUGHPUT = ("throughput_per_s", "throughput_low_per_s", "throughput_high_per_s")
-
-TOLD = ("output_digest", "computes_in")
-DELEGATION = ("operators_run", "operators_delegated")
-
-ARTIFACT_VARIABLES = {
-    "artifact_bytes": "byte",
-    "artifact_compressed_bytes": "byte",
-    "error_rel_l2": "1",
-    "error_max_abs": "1",
-    "error_cosine": "1",
-    "top1_agreement": "1",
-    "labelled_top1": "1",
-    "reference_top1": "1",
-    "labelled_examples": "1",
-    "encoded_bytes": "byte",
-    "multiply_adds": "1",
-    "weight_bytes": "byte",
-    "activation_bytes": "byte",
-}
-ONLY_WITH = {
-    "labelled_top1": "labelled_examples",
-    "reference_top1": "labelled_examples",
-    "encoded_bytes": "encoded_bytes",
-}
-"""What there is nothing of where the other is 0."""
+"""The unit of each variable over the axes, nodes and trials."""
 
 NODE_VARIABLES = {
     **dict.fromkeys(("cpu_name", "microarchitecture", "kernel", "governor"), ""),
@@ -84,8 +79,17 @@ NODE_VARIABLES = {
 }
 
 
-def open_results(path: Path | str | Sequence[Path | str]) -> xr.Dataset:
+def open_results(
+    path: Path | str | Sequence[Path | str],
+    *,
+    chunks: Chunks | None = None,
+    memory_bytes: int | None = None,
+    verify: bool = False,
+) -> xr.Dataset:
     """Open the results of a run, or of several.
+
+    Nothing is computed before it is asked for. What follows from samples comes from one reading of
+    all of them, in blocks, and is kept.
 
     Parameters
     ----------
@@ -93,6 +97,14 @@ def open_results(path: Path | str | Sequence[Path | str]) -> xr.Dataset:
         A run's folder, or a file of results; or a list of them, for a Dataset with a dimension
         `run` more (named after the folders, numbered where two share a name) over the union of
         their grids, see `analysis.runs.combine`.
+    chunks
+        As of `xarray.open_dataset`: numbers are then arrays of dask (the extra `dask`).
+    memory_bytes
+        What may be held at once while samples are read; None for what the environment variable
+        LITESWEEP_MEMORY says, as "2 GiB", or 512 MiB.
+    verify
+        Whether the digest of the content is checked, for which all samples are read. The bytes of
+        the file are held against its seal in any case.
 
     Returns
     -------
@@ -152,211 +164,78 @@ def open_results(path: Path | str | Sequence[Path | str]) -> xr.Dataset:
     >>> both["median_ns"].sel(run="after") / both["median_ns"].sel(run="before")  # doctest: +SKIP
     """
     if isinstance(path, (str, Path)):
-        return _open(results_file(path))
+        return _open(measured(path, memory_bytes, verify=verify), chunks)
     files = [results_file(each) for each in path]
     if not files:
         raise UserError("There is no run to open: the list is empty.")
-    return combine(dict(zip(numbered(map(run_name, files)), map(_open, files), strict=True)))
+    runs = [_open(measured(file, memory_bytes, verify=verify), chunks) for file in files]
+    return combine(dict(zip(numbered(map(run_name, files)), runs, strict=True)))
 
 
-def _open(file: Path) -> xr.Dataset:
-    results = read_results(file)
-    axes = coordinates(results)
-    nodes = node_names(results)
-    rounds = max((trial.round + 1 for trial in results.trials), default=0)
-    shape = tuple(len(values) for values in axes.values())
-    variables = _empty(tuple(axes), shape, len(nodes), rounds)
-    artifacts = {row.artifact_key: row for row in results.artifacts}
-    hosts = {node.node_id: node.host for node in results.nodes}
-    node_place = {node_id: place for place, node_id in enumerate(nodes)}
-    for cell, judgement in zip(results.cells, judge_cells(results), strict=True):
-        place = tuple(axes[axis].index(value) for axis, value in cell.axes.items())
-        _fill_cell(variables, place, cell, judgement, hosts)
-        if artifact := artifacts.get(cell.artifact_key):
-            for name in ARTIFACT_VARIABLES:
-                absent = name in ONLY_WITH and not getattr(artifact, ONLY_WITH[name])
-                variables[name].values[place] = np.nan if absent else getattr(artifact, name)
-        memory = counts_memory(judgement.counted)
-        for trial in judgement.counted:
-            at = (*place, node_place[trial.node_id], trial.round)
-            _fill_trial(variables, at, trial, _batch(cell))
-            variables["trial_energy_j"].values[at] = Used.by(trial, _batch(cell)).in_all(
-                memory=memory
-            )
-    for name, units in NODE_VARIABLES.items():
-        values = [getattr(node, name) for node in results.nodes]
-        machine = np.array(values) if units else np.array(values, dtype=object)
-        variables[name] = xr.Variable("node", machine, {"units": units} if units else {})
-    variables["energy_absent"] = xr.Variable("node", _energy_absent(results.trials, nodes))
-    for name, noise in noise_of_nodes(variables["trial_median_ns"].values).items():
-        variables[name] = xr.Variable("node", noise, {"units": "1"})
-    return xr.Dataset(
-        variables,
-        coords={**axes, "node": list(nodes.values()), "trial": np.arange(rounds)},
-        attrs=dict(results.provenance),
-    )
-
-
-def _energy_absent(trials: Sequence[TrialRow], nodes: Iterable[str]) -> np.ndarray[Any, Any]:
-    """Return for each node what of the energy of its trials is not known, and why."""
-    by_node: dict[str, list[TrialRow]] = {node_id: [] for node_id in nodes}
-    for trial in trials:
-        by_node[trial.node_id].append(trial)
-    return np.array([energy_absent(of_node) for of_node in by_node.values()], dtype=object)
-
-
-def _empty(
-    axes: tuple[str, ...], shape: tuple[int, ...], nodes: int, rounds: int
-) -> dict[str, xr.Variable]:
-    """Return the Dataset's variables with nothing in them."""
-
-    def numbers(units: str) -> xr.Variable:
-        return xr.Variable(axes, np.full(shape, np.nan), {"units": units})
-
-    def text() -> xr.Variable:
-        return xr.Variable(axes, np.full(shape, "", dtype=object))
-
-    def by_trial(units: str) -> xr.Variable:
-        values = np.full((*shape, nodes, rounds), np.nan)
-        return xr.Variable((*axes, "node", "trial"), values, {"units": units})
-
-    return {
-        "median_ns": numbers("ns"),
-        "ci_low_ns": numbers("ns"),
-        "ci_high_ns": numbers("ns"),
-        "type_low_ns": numbers("ns"),
-        "type_high_ns": numbers("ns"),
-        "figure": text(),
-        **{name: numbers("s-1") for name in THROUGHPUT},
-        "offered_per_s": numbers("s-1"),
-        "trials": xr.Variable(axes, np.zeros(shape, dtype=np.int64), {"units": "1"}),
-        "status": text(),
-        "verdict": text(),
-        "error": text(),
-        "cell_id": text(),
-        **{name: text() for name in TOLD},
-        "peak_rss_bytes": numbers("byte"),
-        "energy_covers": text(),
-        "energy_lack": text(),
-        **{name: numbers(units) for name, units in ENERGY_VARIABLES.items()},
-        **{name: numbers(units) for name, units in CLIMATE_VARIABLES.items()},
-        **{name: numbers(units) for name, units in MEMORY_VARIABLES.items()},
-        **{name: numbers("1") for name in DELEGATION},
-        **{name: numbers(units) for name, units in INVOCATION_VARIABLES.items()},
-        **{f"{name}_lack": text() for name in QUANTILES},
-        **{name: numbers(units) for name, units in ARTIFACT_VARIABLES.items()},
-        "trial_median_ns": by_trial("ns"),
-        "trial_throughput_per_s": by_trial("s-1"),
-        "trial_offered_per_s": by_trial("s-1"),
-        "trial_peak_rss_bytes": by_trial("byte"),
-        "trial_invocations": by_trial("1"),
-        "trial_median_error": by_trial("1"),
-        "trial_energy_j": by_trial("J"),
-        **{name: by_trial(units) for name, units in TRIAL_VARIABLES.items()},
-    }
-
-
-def _fill_cell(
-    variables: dict[str, xr.Variable],
-    place: tuple[int, ...],
-    cell: CellRow,
-    judgement: Judgement[TrialRow],
-    hosts: Mapping[str, str],
-) -> None:
-    batch = _batch(cell)
-    estimate = median([trial.figure_ns for trial in judgement.counted] or [np.nan])
-    per_s = [throughput_per_s(trial, batch) for trial in judgement.counted]
-    offered = [trial.offered_per_s for trial in judgement.counted]
-    of_type = _over_hosts(cell, judgement.counted, hosts)
-    found = {
-        "median_ns": estimate.estimate,
-        "ci_low_ns": estimate.low,
-        "ci_high_ns": estimate.high,
-        "figure": _figure(judgement.counted),
-        **_throughput(estimate, per_s, batch, judgement.counted),
-        "offered_per_s": np.median(offered or [np.nan]),
-        "type_low_ns": of_type.low,
-        "type_high_ns": of_type.high,
-        "trials": len(judgement.counted),
-        "status": judgement.status,
-        "verdict": " ".join(judgement.reasons),
-        "error": judgement.error,
-        "cell_id": cell.cell_id,
-        **{name: _one([getattr(t, name) for t in judgement.counted]) for name in TOLD},
-        "peak_rss_bytes": max((t.peak_rss_bytes for t in judgement.counted), default=np.nan),
+def _open(of: Measured, chunks: Chunks | None) -> xr.Dataset:
+    axes, shape = tuple(of.axes), of.cell_at.shape
+    by_trial = (*axes, "node", "trial"), (*shape, len(of.nodes), of.rounds)
+    variables = {
         **{
-            name: min((getattr(t, name) for t in judgement.counted), default=np.nan)
-            for name in DELEGATION
+            name: lazy(axes, Lazy(shape, dtype, partial(_over_axes, of, name)), units)
+            for name, (dtype, units) in CELL_VARIABLES.items()
         },
-        **of_invocations(judgement.counted),
-        "energy_lack": energy_absent(judgement.counted),
-        **energy_of(judgement.counted, _batch(cell)),
-        **medians_of(judgement.counted),
+        **{
+            name: lazy(
+                by_trial[0], Lazy(by_trial[1], NUMBER, partial(_over_trials, of, name)), units
+            )
+            for name, units in TRIAL_VARIABLES.items()
+        },
+        **{name: _of_nodes(of, name, units) for name, units in NODE_VARIABLES.items()},
+        "energy_absent": _along_nodes(of, TEXT, partial(_energy_absent, of)),
+        **{
+            name: _along_nodes(of, NUMBER, partial(_noise, of, name), "1")
+            for name in NOISE_VARIABLES
+        },
     }
-    for name, value in found.items():
-        variables[name].values[place] = value
+    given = xr.Dataset(
+        variables,
+        coords={**of.axes, "node": of.nodes, "trial": np.arange(of.rounds)},
+        attrs=dict(of.stored.provenance),
+    )
+    return opened(given, of.stored.path, chunks)
 
 
-def _batch(cell: CellRow) -> int:
-    return int(cell.axes.get("batch", 1))
+def _over_axes(of: Measured, name: str, key: Key) -> Array:
+    """Lay out a variable of cells on the part of the grid that is asked for."""
+    values = of_cells(of, name)
+    cells = of.cell_at[key]
+    found = np.empty(np.shape(cells), values.dtype)
+    found[...] = np.append(values, np.array([NOTHING[values.dtype.kind]], values.dtype))[cells]
+    return found
 
 
-def _figure(trials: Sequence[TrialRow]) -> str:
-    """Return what counts in a cell: every trial of it says the same."""
-    if not trials:
-        return ""
-    return "throughput" if trials[0].counts_rate else "latency"
+def _over_trials(of: Measured, name: str, key: Key) -> Array:
+    """Lay out a variable of trials on the part of the grid that is asked for."""
+    values, numbers = of.of_trials(name), of.counted
+    cells = np.asarray(of.cell_at[key[:-2]])
+    row_of = np.full(of.cells + 1, -1)  # the last is for where there is no cell
+    row_of[cells.ravel()] = np.arange(cells.size)
+    row = row_of[of.trials.cell[numbers]]
+    here = row >= 0
+    found = np.full((cells.size, len(of.nodes), of.rounds), np.nan)
+    found[row[here], of.trials.node[numbers][here], of.trials.round[numbers][here]] = values[here]
+    return np.asarray(found.reshape(*cells.shape, *found.shape[1:])[(..., *key[-2:])])
 
 
-def throughput_per_s(trial: TrialRow, batch: int) -> float:
-    """Return a trial's examples a second: what its instances have done, or one without pause."""
-    if _has_its_own(trial):
-        return trial.throughput_per_s
-    return 1e9 * batch / trial.figure_ns
+def _along_nodes(of: Measured, dtype: str, part: Part, units: str = "") -> xr.Variable:
+    return lazy(("node",), Lazy((len(of.nodes),), dtype, part), units)
 
 
-def _has_its_own(trial: TrialRow) -> bool:
-    """Say whether a trial's throughput is not the inverse of its figure."""
-    return not trial.counts_rate and trial.throughput_per_s > 0
+def _noise(of: Measured, name: str, key: Key) -> Array:
+    return np.asarray(of.once(name, lambda: {**noise(of)})[key])
 
 
-def _throughput(
-    figure: Intervals, per_s: Sequence[float], batch: int, trials: Sequence[TrialRow]
-) -> dict[str, float]:
-    """Return the throughput with its interval, by the figure wherever that is its inverse."""
-    if any(map(_has_its_own, trials)):
-        found = median(per_s)
-        ends: tuple[Any, ...] = (found.estimate, found.low, found.high)
-    else:
-        inverse = (figure.estimate, figure.high, figure.low)
-        ends = tuple(1e9 * batch / end for end in inverse)
-    return dict(zip(THROUGHPUT, map(float, ends), strict=True))
+def _energy_absent(of: Measured, key: Key) -> Array:
+    return np.asarray(energy_absent(of)[key], object)
 
 
-def _one(said: Sequence[str]) -> str:
-    """Return what all say; nothing where they differ."""
-    return said[0] if len({*said}) == 1 else ""
-
-
-def _over_hosts(cell: CellRow, trials: Sequence[TrialRow], hosts: Mapping[str, str]) -> Intervals:
-    """Return the interval of a CPU type's latency: t over its nodes, each with its mean log."""
-    if cell.axes.get("cpu_type", LOCAL) == LOCAL:
-        return geometric_mean([np.nan])
-    logs: dict[str, list[float]] = {}
-    for trial in trials:
-        logs.setdefault(hosts[trial.node_id], []).append(math.log(trial.figure_ns))
-    return geometric_mean([math.exp(np.mean(of_host)) for of_host in logs.values()] or [np.nan])
-
-
-def _fill_trial(
-    variables: dict[str, xr.Variable], place: tuple[int, ...], trial: TrialRow, batch: int
-) -> None:
-    variables["trial_median_ns"].values[place] = trial.figure_ns
-    variables["trial_throughput_per_s"].values[place] = throughput_per_s(trial, batch)
-    variables["trial_peak_rss_bytes"].values[place] = trial.peak_rss_bytes
-    kept = steady(trial)
-    variables["trial_invocations"].values[place] = len(kept) * trial.inner_loops
-    variables["trial_median_error"].values[place] = median_error(kept)
-    variables["trial_offered_per_s"].values[place] = trial.offered_per_s
-    for name in TRIAL_VARIABLES:
-        variables[name].values[place] = getattr(trial, name)
+def _of_nodes(of: Measured, name: str, units: str) -> xr.Variable:
+    if units:
+        return xr.Variable("node", of.stored[name].astype(np.int64), {"units": units})
+    return xr.Variable("node", np.array(of.stored.texts(name), dtype=object))

@@ -1,16 +1,16 @@
 """What a cell's trials use beside time: energy, memory; and how fast and hot the CPUs were."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median as middle
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from analysis.segments import Array, Floats, Ints, Segments, among, intervals, medians, pooled
 from suite.intervals import Intervals, median
-from suite.results.rows import TrialRow
+from suite.results.stored import texts
 
-NAN = math.nan
 NS_PER_S = 1e9
 
 ENERGY_VARIABLES = {
@@ -28,97 +28,142 @@ MEMORY_VARIABLES = dict.fromkeys(
 PACKAGES = "packages"
 PACKAGES_AND_MEMORY = "packages and memory"
 
+Of = Callable[[str], Any]
+"""Returns what a variable is of some trials, or of one."""
+
 
 @dataclass(frozen=True)
 class Used:
-    """What an invocation of a trial used, in J; NaN where it was not counted."""
+    """What an invocation of each trial used, in J; NaN where it was not counted."""
 
-    package_j: float
-    dram_j: float
-    idle_package_j: float
+    package_j: Floats
+    dram_j: Floats
+    idle_package_j: Floats
     """Of it, what the idle node would have used in the same time."""
-    idle_dram_j: float
+    idle_dram_j: Floats
 
     @classmethod
-    def by(cls, trial: TrialRow, batch: int) -> "Used":
-        """Share what was counted among the invocations of that time."""
-        seconds = trial.sampling_wall_ns / NS_PER_S
-        invocations: float = (len(trial.latency_ns) - trial.warmup_count) * trial.inner_loops
-        if trial.window_ns > 0:  # of several instances, or of queries; else NaN
-            seconds = trial.window_ns / NS_PER_S
-            invocations = trial.throughput_per_s * seconds / batch
-        if not invocations > 0:
-            return cls(NAN, NAN, NAN, NAN)
+    def by(cls, of: Of, samples: npt.ArrayLike, batch: npt.ArrayLike) -> "Used":
+        """Share what was counted among the invocations of that time.
+
+        Parameters
+        ----------
+        samples
+            How many there are after the warm-up.
+        """
+        # Of several instances, or of queries, there is a window; else NaN.
+        window_ns, wall_ns = (
+            np.asarray(of(n), np.float64) for n in ("window_ns", "sampling_wall_ns")
+        )
+        windowed = window_ns > 0
+        seconds = np.where(windowed, window_ns, wall_ns) / NS_PER_S
+        invocations = np.asarray(samples) * np.asarray(of("inner_loops"), np.float64)
+        served = of("throughput_per_s") * seconds / np.asarray(batch)
+        invocations = np.where(windowed, served, invocations)
+        invocations = np.where(invocations > 0, invocations, np.nan)
         return cls(
-            trial.package_energy_j / invocations,
-            trial.dram_energy_j / invocations,
-            trial.idle_package_w * seconds / invocations,
-            trial.idle_dram_w * seconds / invocations,
+            of("package_energy_j") / invocations,
+            of("dram_energy_j") / invocations,
+            of("idle_package_w") * seconds / invocations,
+            of("idle_dram_w") * seconds / invocations,
         )
 
-    def in_all(self, *, memory: bool) -> float:
-        """Return packages and, if asked for, memory."""
-        return self.package_j + self.dram_j if memory else self.package_j
+    def in_all(self, memory: npt.NDArray[np.bool_]) -> Floats:
+        """Return packages and, where it was counted, memory."""
+        return np.where(memory, self.package_j + self.dram_j, self.package_j)
 
-    def net(self, *, memory: bool) -> float:
+    def net(self, memory: npt.NDArray[np.bool_]) -> Floats:
         """Return the same without what the idle node uses."""
-        idle_j = self.idle_package_j + self.idle_dram_j if memory else self.idle_package_j
-        return self.in_all(memory=memory) - idle_j
+        idle_j = self.idle_package_j + self.idle_dram_j
+        return self.in_all(memory) - np.where(memory, idle_j, self.idle_package_j)
 
 
-def counts_memory(trials: Sequence[TrialRow]) -> bool:
-    """Say whether the memory was counted in every trial whose packages were."""
-    counted = [trial for trial in trials if not math.isnan(trial.package_energy_j)]
-    return not any(math.isnan(trial.dram_energy_j) for trial in counted)
+def counts_memory(of: Of, cells: Segments) -> npt.NDArray[np.bool_]:
+    """Say of each cell whether the memory was counted in every trial whose packages were."""
+    lacks = ~np.isnan(of("package_energy_j")) & np.isnan(of("dram_energy_j"))
+    counted: npt.NDArray[np.bool_] = among(cells, lacks).sizes == 0
+    return counted
 
 
-def energy_absent(trials: Sequence[TrialRow]) -> str:
-    """Return what of the energy of trials is not known, and why; empty where all is."""
-    said = [part for trial in trials for part in trial.energy_absent.split("; ") if part]
-    return "; ".join(dict.fromkeys(said))
-
-
-def energy_of(trials: Sequence[TrialRow], batch: int) -> dict[str, float | str]:
-    """Return the `ENERGY_VARIABLES` of a cell, and `energy_covers`; nothing where none is known."""
-    used = [by for trial in trials if (by := Used.by(trial, batch)).package_j > 0]
-    if not used:
-        return {}
-    memory = counts_memory(trials)
-    energy = _interval([by.in_all(memory=memory) for by in used])
-    net = _interval([by.net(memory=memory) for by in used])
+def energy_of(of: Of, used: Used, cells: Segments, batch: Array) -> dict[str, Array]:
+    """Return the `ENERGY_VARIABLES` of each cell, and `energy_covers`, of trials in their order."""
+    known = used.package_j > 0
+    memory = counts_memory(of, cells)
+    some = among(cells, known)
+    of_trials = memory[cells.numbers]
+    energy, net = (
+        _interval(joules[known], some) for joules in (used.in_all(of_trials), used.net(of_trials))
+    )
+    covers = np.where(memory, PACKAGES_AND_MEMORY, PACKAGES).astype(object)
     return {
-        "energy_covers": PACKAGES_AND_MEMORY if memory else PACKAGES,
+        "energy_covers": np.where(some.sizes > 0, covers, ""),
         **_named("energy{}_j", energy),
         **_named("net_energy{}_j", net),
-        "package_energy_j": middle(by.package_j for by in used),
-        "dram_energy_j": middle(by.dram_j for by in used) if memory else NAN,
-        "images_per_joule": batch / energy.estimate.item(),
-        "images_per_joule_low": batch / energy.high.item(),
-        "images_per_joule_high": batch / energy.low.item(),
+        "package_energy_j": medians(used.package_j[known], some),
+        "dram_energy_j": np.where(memory, medians(used.dram_j[known], some), np.nan),
+        "images_per_joule": batch / energy.estimate,
+        "images_per_joule_low": batch / energy.high,
+        "images_per_joule_high": batch / energy.low,
     }
 
 
-def medians_of(trials: Sequence[TrialRow]) -> dict[str, float]:
-    """Return the `CLIMATE_VARIABLES` and `MEMORY_VARIABLES` of a cell: medians of its trials."""
+def medians_of(of: Of, cells: Segments) -> dict[str, Array]:
+    """Return the `CLIMATE_VARIABLES` and `MEMORY_VARIABLES` of each cell: medians of its trials."""
     found = {}
     for name in (*CLIMATE_VARIABLES, *MEMORY_VARIABLES):
-        known = [value for trial in trials if not math.isnan(value := getattr(trial, name))]
-        found[name] = middle(known) if known else NAN
+        values = of(name)
+        known = ~np.isnan(values)
+        found[name] = medians(values[known], among(cells, known))
     return found
 
 
-def _interval(joules: Sequence[float]) -> Intervals:
+def _interval(joules: Floats, cells: Segments) -> Intervals:
     """Estimate the median; without an interval where a value is not above zero, or not known.
 
     A node that was less idle before the job than it could be makes a net energy below zero.
     """
-    values = np.asarray(joules, float)
-    if ((values > 0) & (values < np.inf)).all():
-        return median(values)
-    nothing = np.array(NAN)
-    return Intervals(np.median(values), nothing, nothing)
+
+    def estimate(rows: Floats) -> Intervals:
+        whole = ((rows > 0) & (rows < np.inf)).all(axis=1)
+        found = np.full((3, len(rows)), np.nan)
+        found[0] = np.median(rows, axis=1)
+        of_whole = median(rows[whole])
+        found[:, whole] = of_whole.estimate, of_whole.low, of_whole.high
+        return Intervals(*found)
+
+    return intervals(joules, cells, estimate)
 
 
-def _named(pattern: str, found: Intervals) -> dict[str, float]:
+def _named(pattern: str, found: Intervals) -> dict[str, Array]:
     ends = {"": found.estimate, "_low": found.low, "_high": found.high}
-    return {pattern.format(end): value.item() for end, value in ends.items()}
+    return {pattern.format(end): value for end, value in ends.items()}
+
+
+def lacks(said: Array, groups: Ints) -> tuple[Ints, list[str]]:
+    """Return what of the energy of trials is not known, and why, of each group of them.
+
+    Parameters
+    ----------
+    said
+        By the trials, encoded; parts are separated by semicolons.
+    groups
+        Of each trial its group, ascending.
+
+    Returns
+    -------
+    The groups, and of each what its trials say; empty where all is known.
+    """
+    values = said.tolist()
+    numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
+    codes = np.array([numbers[value] for value in values], np.int64)
+    words = texts(np.array([*numbers]))
+    order, pools = pooled(groups, codes)
+    firsts = order[pools.starts]
+    of_groups: dict[int, list[str]] = {}
+    for group, code in zip(groups[firsts].tolist(), codes[firsts].tolist(), strict=True):
+        of_groups.setdefault(group, []).append(words[code])
+    joined = {
+        tuple(parts): "; ".join(dict.fromkeys(filter(None, "; ".join(parts).split("; "))))
+        for parts in of_groups.values()
+    }
+    return np.array([*of_groups], np.int64), [joined[tuple(parts)] for parts in of_groups.values()]

@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from suite.errors import UserError
-from suite.results.rows import Results
+from suite.results.stored import Stored, texts
 
 RESULTS_FILE = "results.h5"
 
@@ -31,33 +34,37 @@ def run_name(file: Path) -> str:
 
 def numbered(names: Iterable[str]) -> list[str]:
     """Return names that differ: where one comes again, with its number behind it."""
-    found: list[str] = []
+    found: dict[str, None] = {}
     for name in names:
         numbers = (f"{name}#{count}" for count in itertools.count(2))
-        found.append(next(n for n in itertools.chain([name], numbers) if n not in found))
-    return found
+        found[next(n for n in itertools.chain([name], numbers) if n not in found)] = None
+    return list(found)
 
 
-def axis_names(results: Results) -> tuple[str, ...]:
-    """Return the axes of the sweep; none where it has no cells."""
-    return tuple(results.cells[0].axes) if results.cells else ()
+def grid(stored: Stored) -> tuple[dict[str, list[Any]], tuple[npt.NDArray[np.int64], ...]]:
+    """Return each axis's values, and of each cell its place among them.
 
+    Numbers ascend; text is in the sweep's own order.
+    """
+    declared = tomllib.loads(stored.provenance.get("sweep", "")).get("axes", {})
+    values: dict[str, list[Any]] = {}
+    places = []
+    for axis in stored.axes:
+        column = stored[axis]
+        codes = column.tolist()
+        distinct = list(dict.fromkeys(codes))
+        named = texts(np.array(distinct)) if column.dtype.kind == "S" else distinct
+        known = dict.fromkeys(n for n in declared.get(axis, ()) if isinstance(n, str))
+        order = {name: place for place, name in enumerate(known)}
 
-def coordinates(results: Results) -> dict[str, list[Any]]:
-    """Return each axis's values: numbers ascending, text in the sweep's own order."""
-    declared = tomllib.loads(results.provenance.get("sweep", "")).get("axes", {})
+        def rank(value: Any, order: dict[str, int] = order) -> tuple[int, Any]:
+            return (order[value], "") if value in order else (len(order), value)
 
-    def rank(axis: str, value: Any) -> tuple[int, Any]:
-        order = declared.get(axis, [])
-        known = isinstance(value, str) and value in order
-        return (order.index(value), "") if known else (len(order), value)
-
-    return {
-        axis: sorted(
-            {cell.axes[axis] for cell in results.cells}, key=lambda value: rank(axis, value)
-        )
-        for axis in axis_names(results)
-    }
+        values[axis] = sorted({*named}, key=rank)
+        at = {value: place for place, value in enumerate(values[axis])}
+        place_of = {code: at[name] for code, name in zip(distinct, named, strict=True)}
+        places.append(np.array([place_of[code] for code in codes], np.int64))
+    return values, tuple(places)
 
 
 def host_of(node: str) -> str:
@@ -65,7 +72,6 @@ def host_of(node: str) -> str:
     return node.partition("#")[0]
 
 
-def node_names(results: Results) -> dict[str, str]:
+def node_names(stored: Stored) -> list[str]:
     """Return a name for each node: its host name, with a number where two nodes share one."""
-    names = numbered(node.host for node in results.nodes)
-    return {node.node_id: name for node, name in zip(results.nodes, names, strict=True)}
+    return numbered(stored.texts("host"))

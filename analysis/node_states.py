@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from analysis.naming import node_names, results_file
-from suite.results.read import read_results
+from analysis.measured import measured
+from analysis.naming import node_names
 
 COUNTERS = {"steal_ns": "stolen_cpus", "throttled_ns": "throttled_cpus"}
 """Counters that run since boot, and how fast each grew since the state before."""
@@ -33,20 +34,24 @@ def states(path: Path | str) -> pd.DataFrame:
     UserError
         If there are no results.
     """
-    results = read_results(results_file(path))
-    names = node_names(results)
+    stored = measured(path).stored
+    names = np.array([*node_names(stored), ""])
     columns = (
         *("job", "round", "unix_ns", "probe_ns", "probe_least_ns", "load", *COUNTERS),
         *("frequency_hz", "temperature_degc", "governor", "turbo"),
     )
-    rows = [
+    text = ("governor", "turbo")
+    frame = pd.DataFrame(
         {
-            "node": names[state.state_node_id],
-            **{column: getattr(state, f"state_{column}") for column in columns},
+            "node": names[stored["state_node_index"]].astype(object),
+            **{
+                name: stored.texts(f"state_{name}")
+                if name in text
+                else stored[f"state_{name}"].tolist()
+                for name in columns
+            },
         }
-        for state in sorted(results.states, key=lambda state: state.state_unix_ns)
-    ]
-    frame = pd.DataFrame(rows, columns=["node", *columns])
+    ).sort_values("unix_ns", kind="stable", ignore_index=True)
     by_job = frame.groupby(["node", "job"])
     for counter, rate in COUNTERS.items():
         frame[rate] = by_job[counter].diff() / by_job["unix_ns"].diff()

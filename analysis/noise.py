@@ -7,6 +7,7 @@ how far a run's rounds wander from its middle tells how far another run may be o
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,16 +60,21 @@ class SelfNoise:
 
 def noise_of_nodes(trial_median_ns: npt.ArrayLike) -> dict[str, Floats]:
     """Return `NOISE_VARIABLES` along node, from trial medians of shape (..., node, round)."""
-    logs = np.log(np.asarray(trial_median_ns, np.float64))
-    *cells, nodes, rounds = logs.shape
-    found = {name: np.full(nodes, np.nan) for name in NOISE_VARIABLES}
-    for node in range(nodes):
-        of_node = logs[..., node, :].reshape(math.prod(cells), rounds)
+    medians = np.asarray(trial_median_ns, np.float64)
+    *cells, nodes, rounds = medians.shape
+    return noise_of(medians[..., n, :].reshape(math.prod(cells), rounds) for n in range(nodes))
+
+
+def noise_of(nodes: Iterable[Floats]) -> dict[str, Floats]:
+    """Return the same from the trial medians of each node, of shape (cells, rounds)."""
+    found: dict[str, list[float]] = {name: [] for name in NOISE_VARIABLES}
+    for medians in nodes:
+        logs = np.log(medians)
         for kind, paired in KINDS.items():
-            noise = self_noise(of_node, paired=paired)
+            noise = self_noise(logs, paired=paired)
             for of in STORED:
-                found[f"{kind}_{of}"][node] = getattr(noise, of)
-    return found
+                found[f"{kind}_{of}"].append(getattr(noise, of))
+    return {name: np.array(values, np.float64) for name, values in found.items()}
 
 
 def self_noise(log_medians: npt.ArrayLike, *, paired: bool) -> SelfNoise:

@@ -1,5 +1,6 @@
 """Where the time of an inference goes: the operators of each cell's graph."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.naming import axis_names, coordinates, node_names, results_file
+from analysis.measured import Measured, measured
 from analysis.slices import known_values, parse
 from suite.errors import UserError
-from suite.results.read import read_results
-from suite.results.rows import OperatorRow, Results
+from suite.results.normal import KINDS
+from suite.results.rows import Column, OperatorRow
 
 COLUMNS = ("node", "place", "type", "run_by", "ns", "share", "runs", "latency_ns")
 """Of a frame of operators, behind the axes."""
@@ -73,17 +74,17 @@ def operators_if_any(path: Path | str) -> pd.DataFrame | None:
 
 def _open(path: str) -> tuple[pd.DataFrame | None, list[str]]:
     file, fixed = parse(path)
-    results = read_results(results_file(file))
-    rows = _rows(results, known_values(path, fixed, coordinates(results)))
+    of = measured(file)
+    rows = _rows(of, known_values(path, fixed, of.axes))
     unprofiled = [f"{_name(point)}: {row.operator_error}" for point, row in rows if _failed(row)]
     frames = [
         frame([row for _, row in group], point, node, latency_ns)
-        for point, node, latency_ns, group in _profiles(results, rows)
+        for point, node, latency_ns, group in _profiles(of, rows)
     ]
     if not frames:
         return None, unprofiled
     found = pd.concat(frames, ignore_index=True)
-    found.attrs = dict(results.provenance) | {"unprofiled": unprofiled}
+    found.attrs = dict(of.stored.provenance) | {"unprofiled": unprofiled}
     return found, unprofiled
 
 
@@ -175,39 +176,47 @@ def _failed(row: OperatorRow) -> bool:
 Placed = list[tuple[dict[str, Any], OperatorRow]]
 
 
-def _rows(results: Results, chosen: Mapping[str, Any]) -> Placed:
+def _rows(of: Measured, chosen: Mapping[str, Any]) -> Placed:
     """Return the rows of the cells that `chosen` leaves, with where they are in the grid."""
-    points = {
-        cell.cell_id: dict(cell.axes)
-        for cell in results.cells
-        if all(cell.axes[axis] == value for axis, value in chosen.items())
+    stored = of.stored
+    cells, nodes = stored["operator_cell_index"], stored["operator_node_index"]
+    kept = np.ones(len(cells), bool)
+    places = {axis: place[cells].tolist() for axis, place in zip(of.axes, of.places, strict=True)}
+    for axis, value in chosen.items():
+        kept &= np.array(places[axis]) == of.axes[axis].index(value)
+    fields: dict[str, Sequence[Any]] = {
+        name: stored.texts(name) if kind.dtype == "str" else stored[name].tolist()
+        for name, kind in KINDS[OperatorRow].items()
+        if isinstance(kind, Column)
     }
-    return [
-        (points[row.operator_cell_id], row)
-        for row in results.operators
-        if row.operator_cell_id in points
+    # By number, which is all that is asked of an id here.
+    fields |= {"operator_cell_id": cells.tolist(), "operator_node_id": nodes.tolist()}
+    points = [
+        {axis: of.axes[axis][place] for axis, place in zip(places, point, strict=True)}
+        for point in zip(*places.values(), strict=True)
     ]
+    rows = (
+        OperatorRow(**dict(zip(fields, values, strict=True)))
+        for values in zip(*fields.values(), strict=True)
+    )
+    return [at for at, is_kept in zip(zip(points, rows, strict=True), kept, strict=True) if is_kept]
 
 
-def _profiles(
-    results: Results, rows: Placed
-) -> Iterator[tuple[dict[str, Any], str, float, Placed]]:
+def _profiles(of: Measured, rows: Placed) -> Iterator[tuple[dict[str, Any], str, float, Placed]]:
     """Yield the rows of each cell on each node, in the order of the sweep's own axes."""
-    hosts, order = node_names(results), coordinates(results)
-    medians: dict[tuple[str, str], list[float]] = {}
-    for trial in results.trials:
-        if trial.status == "ok":
-            medians.setdefault((trial.cell_id, trial.node_id), []).append(trial.median_ns)
-    groups: dict[tuple[str, str], Placed] = {}
+    groups: dict[tuple[int, int], Placed] = {}
     for point, row in rows:
         if not _failed(row):
-            key = row.operator_cell_id, row.operator_node_id
+            key = int(row.operator_cell_id), int(row.operator_node_id)
             groups.setdefault(key, []).append((point, row))
+    for cell, node in sorted(groups, key=lambda key: int(of.point[key[0]])):
+        group = groups[cell, node]
+        yield group[0][0], of.nodes[node], _latency_ns(of, cell, node), group
 
-    def rank(key: tuple[str, str]) -> list[int]:
-        point = groups[key][0][0]
-        return [order[axis].index(point[axis]) for axis in axis_names(results)]
 
-    for key in sorted(groups, key=rank):
-        latency_ns = float(np.median(medians.get(key, [np.nan])))
-        yield groups[key][0][0], hosts[key[1]], latency_ns, groups[key]
+def _latency_ns(of: Measured, cell: int, node: int) -> float:
+    """Return the median of a cell's trials on a node, whatever it is that counts in the cell."""
+    trials = of.trials
+    first, last = np.searchsorted(trials.cell, (cell, cell + 1))
+    here = np.arange(first, last)[trials.ran[first:last] & (trials.node[first:last] == node)]
+    return float(np.median(of.found.median_ns[here])) if len(here) else math.nan

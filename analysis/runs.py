@@ -1,12 +1,13 @@
 """Several runs as one Dataset, along a `run` dimension."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from suite.errors import UserError
+from suite.results.axes import LATER_AXES
 
 
 def combine(runs: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -21,14 +22,17 @@ def combine(runs: Mapping[str, xr.Dataset]) -> xr.Dataset:
     -------
     xarray.Dataset
         Over the union of the runs' grids; where a run has no such cell there is NaN, 0 trials and
-        "" as its status. What differs in the runs' provenance is a coordinate along `run`, what
-        they share is an attribute.
+        "" as its status. A run that lacks an axis of another one, as `batch`, is at the axis's
+        default on it. What differs in the runs' provenance is a coordinate along `run`, what they
+        share is an attribute.
 
     Raises
     ------
     UserError
-        If a run has an axis that another one lacks.
+        If a run has an axis that another one lacks, and that has no default.
     """
+    axes = axes_of(runs.values())
+    runs = {name: on_axes(dataset, axes) for name, dataset in runs.items()}
     _check_axes(runs)
     datasets = list(runs.values())
     grid = {str(dim): _union(str(dim), datasets) for dim in datasets[0].sizes}
@@ -75,3 +79,29 @@ def _spread(dataset: xr.Dataset, grid: Mapping[Any, np.ndarray[Any, Any]]) -> xr
         for name, variable in dataset.data_vars.items()
     }
     return dataset.drop_attrs(deep=False).reindex(grid, fill_value=fill)
+
+
+def axes_of(datasets: Iterable[xr.Dataset]) -> list[str]:
+    """Return the axes that any of them has, in the order in which a cell is named by them."""
+    found = dict.fromkeys(str(dim) for dataset in datasets for dim in dataset["status"].dims)
+    later = [axis for axis in LATER_AXES if axis in found]
+    return [*(axis for axis in found if axis not in LATER_AXES), *later]
+
+
+def on_axes(dataset: xr.Dataset, axes: Iterable[Hashable]) -> xr.Dataset:
+    """Return a run over those of `axes` too that came later than it, where it is at the default.
+
+    An axis that was fixed by a selection stays fixed.
+    """
+    lacking = {
+        axis: [LATER_AXES[str(axis)]]
+        for axis in axes
+        if axis in LATER_AXES and axis not in dataset.coords
+    }
+    own = dataset["status"].dims
+    over = [name for name, of in dataset.data_vars.items() if {*own} <= {*of.dims}]
+    if not lacking or not own:
+        return dataset
+    wide = dataset[over].expand_dims(lacking)
+    order = [axis for axis in axes if axis in wide.dims]
+    return dataset.drop_vars(over).merge(wide.transpose(*order, ...))

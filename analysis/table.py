@@ -10,13 +10,14 @@ from string import ascii_lowercase
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.dataset import THROUGHPUT
+from analysis.cells import THROUGHPUT
 from analysis.extras import need
 from analysis.frugality import CLIMATE_VARIABLES, ENERGY_VARIABLES
 from analysis.planes import PLANE, planes
@@ -59,7 +60,17 @@ def to_json(results: xr.Dataset) -> list[Record]:
     what was resident in memory. What is not known is null. Energy and what it covers, frequency and
     temperature are there only where any cell has them; `energy_lack` says why energy is not.
     """
-    results = _with_ratios(results)
+    return records(with_ratios(results), np.argwhere(results["status"].values != ""))
+
+
+def records(results: xr.Dataset, places: npt.NDArray[np.int64]) -> list[Record]:
+    """Return the same of some cells, where the speed-ups are there already.
+
+    Parameters
+    ----------
+    places
+        Of each cell the place on each axis.
+    """
     axes = _axes(results)
     plain = results[[name for name in results.data_vars if results[name].dims == axes]]
     unknown = [name for name in ONLY_IF_ANY if name in plain and plain[name].isnull().all()]
@@ -71,11 +82,11 @@ def to_json(results: xr.Dataset) -> list[Record]:
             {axis: points[n][place[n]] for n, axis in enumerate(axes)},
             {name: values[tuple(place)] for name, values in arrays.items()},
         )
-        for place in np.argwhere(arrays["status"] != "")
+        for place in places
     ]
 
 
-def _with_ratios(results: xr.Dataset) -> xr.Dataset:
+def with_ratios(results: xr.Dataset) -> xr.Dataset:
     """Add the speed-ups; those that are there already are over cells that may have been left."""
     for name, baseline in RATIOS.items():
         if name not in results and baseline.keys() <= set(_axes(results)):
@@ -173,7 +184,7 @@ def to_rich_table(results: xr.Dataset) -> RenderableType:
     A letter stands for a reason not to trust a cell; below, each is explained, and what failed
     says why.
     """
-    sections = [(title, to_json(plane)) for title, plane in planes(_with_ratios(results))]
+    sections = [(title, to_json(plane)) for title, plane in planes(with_ratios(results))]
     records = [record for _, section in sections for record in section]
     shown = headings(records)
     covers = " or ".join(sorted({r["energy_covers"] for r in records if r.get("energy_j")}))

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc, ndtri, stdtrit
 
+from analysis.segments import Array, Floats, Ints, Segments
+
 CONFIDENCE = 0.99
 """That the true percentile is not above what is reported, as in MLPerf."""
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -55,21 +55,80 @@ def tail(nodes: Sequence[Sequence[npt.ArrayLike]], quantile: float) -> Tail:
     >>> tail([[range(1, 101)] * 9], 0.99).lack
     'needs 1027 invocations, has 900'
     """
-    tails = [_on_node([np.asarray(t, np.float64) for t in trials], quantile) for trials in nodes]
-    lacking = next((found for found in tails if found.lack), None)
-    return lacking or max(tails, key=lambda found: found.value_ns, default=Tail(np.nan))
+    sorted_trials = [np.sort(np.asarray(trial, np.float64)) for node in nodes for trial in node]
+    if not sorted_trials:
+        return Tail(np.nan)
+    by_trial = np.concatenate(sorted_trials)
+    trials = Segments.end_to_end([len(trial) for trial in sorted_trials])
+    pools = Segments.end_to_end([len(node) for node in nodes])
+    by_node = by_trial.copy()
+    trials.joined(pools).sort(by_node)
+    of_nodes = tails(by_trial, by_node, trials, pools, quantile)
+    (value_ns,), (lack,) = slowest(*of_nodes, Segments.end_to_end([len(nodes)]))
+    return Tail(float(value_ns), lack)
 
 
-def _on_node(trials: Sequence[Floats], quantile: float) -> Tail:
-    pooled = np.sort(np.concatenate(trials))
-    if len(trials) < 2:
-        return Tail(np.nan, "needs 2 trials, has 1")
-    independent = effective_count(trials, float(np.quantile(pooled, quantile)))
-    over = overlatency(independent, quantile)
-    if not over:
-        needed = math.ceil(queries_needed(quantile) * len(pooled) / independent)
-        return Tail(np.nan, f"needs {needed} invocations, has {len(pooled)}")
-    return Tail(float(pooled[-max(1, math.floor(over / independent * len(pooled)))]))
+def tails(
+    by_trial: Array, by_pool: Array, trials: Segments, pools: Segments, quantile: float
+) -> tuple[Floats, Ints, Ints]:
+    """Return the same of many pools, each of trials of one cell on one node.
+
+    Parameters
+    ----------
+    by_trial, by_pool
+        The latencies, sorted within each trial, and within each pool.
+    trials
+        Where a trial's latencies are.
+    pools
+        Which trials are a pool's.
+
+    Returns
+    -------
+    value_ns
+        The percentile; NaN where it is not known.
+    has, needs
+        How many latencies there are, and how many it would take: 0 where it is known, and -1 where
+        it takes another trial.
+    """
+    of_pools = trials.joined(pools)
+    value_ns = np.full(len(pools.sizes), np.nan)
+    needs = np.full(len(pools.sizes), -1)
+    enough = np.flatnonzero((pools.sizes > 1) & (of_pools.sizes > 0))
+    thresholds = np.full(len(pools.sizes), np.nan)
+    whole = of_pools.that(enough)
+    thresholds[enough] = whole.quantile(by_pool, quantile)
+    over = trials.at_least(by_trial, thresholds[pools.numbers])
+    independent = _effective(trials.sizes, over, pools)[enough]
+    discarded = overlatencies(independent, quantile)
+    known = discarded > 0
+    share = discarded[known] / independent[known]
+    behind = np.maximum(1, np.floor(share * whole.sizes[known]).astype(np.int64))
+    ends = (whole.starts + whole.sizes)[known]
+    value_ns[enough[known]] = by_pool[ends - behind]
+    needed = np.ceil(queries_needed(quantile) * whole.sizes / independent)
+    needs[enough] = np.where(known, 0, needed)
+    return value_ns, of_pools.sizes, needs
+
+
+def slowest(
+    value_ns: Floats, has: Ints, needs: Ints, cells: Segments
+) -> tuple[Floats, npt.NDArray[np.object_]]:
+    """Return of each cell the slowest pool's percentile, or what the first that lacks it lacks.
+
+    Parameters
+    ----------
+    cells
+        Which pools are a cell's; one at least.
+    """
+    pools = np.arange(len(needs))
+    first = np.minimum.reduceat(np.where(needs != 0, pools, len(needs)), cells.starts)
+    lacking = first < len(needs)
+    lacks = np.full(len(cells.sizes), "", object)
+    lacks[lacking] = [
+        f"needs {needed} invocations, has {there}" if needed > 0 else "needs 2 trials, has 1"
+        for needed, there in zip(needs[first[lacking]], has[first[lacking]], strict=True)
+    ]
+    return np.where(lacking, np.nan, np.maximum.reduceat(value_ns, cells.starts)), lacks
 
 
 def overlatency(queries: float, quantile: float) -> int:
@@ -80,9 +139,18 @@ def overlatency(queries: float, quantile: float) -> int:
     >>> overlatency(63, 0.9), overlatency(64, 0.9), overlatency(24576, 0.9)
     (0, 1, 2348)
     """
-    counts = np.arange(1, max(1, math.ceil(queries * (1 - quantile))))
-    passes = betainc(queries - counts, counts + 1, quantile) <= 1 - CONFIDENCE
-    return int(passes.sum())
+    return int(overlatencies(np.array([queries]), quantile)[0])
+
+
+def overlatencies(queries: Floats, quantile: float) -> Ints:
+    """Return the same of many, by bisection: the more exceed it, the less sure it is."""
+    low = np.zeros(len(queries), np.int64)
+    high = np.maximum(1, np.ceil(queries * (1 - quantile)).astype(np.int64)) - 1
+    while (low < high).any():
+        half = (low + high + 1) // 2
+        passes = betainc(queries - half, half + 1, quantile) <= 1 - CONFIDENCE
+        low, high = np.where(passes, half, low), np.where(passes, high, half - 1)
+    return low
 
 
 @cache
@@ -99,18 +167,33 @@ def queries_needed(quantile: float) -> int:
     return int(queries[passes.argmax()])
 
 
-def effective_count(trials: Sequence[Floats], threshold_ns: float) -> float:
+def effective_count(trials: Sequence[npt.ArrayLike], threshold_ns: float) -> float:
     """Return how many independent invocations tell as much of the share above a latency.
 
     The variance of that share over two trials or more, as clusters, over what independent
     invocations would have (the design effect, at least 1), and the loss to estimating it.
     """
-    sizes = np.array([len(trial) for trial in trials])
-    over = np.array([(trial >= threshold_ns).sum() for trial in trials])
-    count, clusters = sizes.sum(), len(trials)
-    share = over.sum() / count
-    between = clusters / (clusters - 1) * ((over - sizes * share) ** 2).sum() / count**2
-    alone = share * (1 - share) / count
-    design_effect = max(1.0, between / alone) if alone else 1.0
-    of_few_trials = (stdtrit(clusters - 1, CONFIDENCE) / ndtri(CONFIDENCE)) ** 2
-    return float(count / design_effect / of_few_trials)
+    arrays = [np.asarray(trial) for trial in trials]
+    sizes = np.array([len(trial) for trial in arrays])
+    over = np.array([(trial >= threshold_ns).sum() for trial in arrays])
+    return float(_effective(sizes, over, Segments.end_to_end([len(arrays)]))[0])
+
+
+def _effective(sizes: Ints, over: Ints, pools: Segments) -> Floats:
+    """Return the same of many pools from the sizes of trials and what exceeds in each."""
+    found = np.full(len(pools.sizes), np.nan)
+    for places, columns in pools.stacks(np.arange(len(sizes))):
+        clusters = columns.shape[1]
+        if clusters < 2:
+            continue
+        size, exceeding = sizes[columns], over[columns]
+        count = size.sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):  # no invocations, or no variance
+            share = exceeding.sum(axis=1) / count
+            off = ((exceeding - size * share[:, None]) ** 2).sum(axis=1)
+            between = clusters / (clusters - 1) * off / count**2
+            alone = share * (1 - share) / count
+            design_effect = np.where(alone > 0, np.maximum(1.0, between / alone), 1.0)
+        of_few_trials = (stdtrit(clusters - 1, CONFIDENCE) / ndtri(CONFIDENCE)) ** 2
+        found[places] = count / design_effect / of_few_trials
+    return found

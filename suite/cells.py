@@ -1,6 +1,6 @@
 """Cells: the points of a sweep's grid."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, product
 from math import prod
@@ -9,23 +9,13 @@ from typing import Any
 from suite.canonical import digest
 from suite.errors import UserError
 from suite.optimizations.names import NONE
+from suite.results.axes import LATER_AXES
 from suite.runtimes.names import LITERT, XNNPACK
 from suite.scenarios import SINGLE_STREAM
 from suite.sweep import Points, Sweep
 
 AXES = ("model", "quantization", "threads", "cpu_type")
 """The axes that every cell has, in the order in which the grid is walked."""
-
-LATER_AXES: Mapping[str, str | int] = {
-    "optimization": NONE,
-    "resolution": 0,
-    "batch": 1,
-    "instances": 1,
-    "scenario": SINGLE_STREAM,
-    "runtime": LITERT,
-    "delegate": XNNPACK,
-}
-"""Axes that came later, with where a cell is on them that says nothing else."""
 
 MOST_CELLS = 2_000_000
 MOST_COMPARISONS = 100_000_000

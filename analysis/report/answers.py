@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from analysis.cells import THROUGHPUT
 from analysis.costs import cost
-from analysis.dataset import THROUGHPUT
 from analysis.gains import quantization_gain
 from analysis.nodes import node_variability
 from analysis.report.reduction import first_planes

@@ -4,11 +4,11 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from analysis.report.reduction import MOST_MACHINES
 from analysis.report.tables import telling
-from analysis.table import Record, to_json
 from suite.verdict import REASONS
 
 LONG = ("sweep", "environment", "packages", "job_slurm", "job_packages", "job_journals")
@@ -44,38 +44,43 @@ class Reason:
 
 def reasons(results: xr.Dataset) -> list[Reason]:
     """Return what speaks against cells: the reason in words, how many, which, and errors."""
-    found: dict[str, list[Record]] = {}
-    for record in to_json(results):
-        for reason in record["verdict"]:
-            found.setdefault(reason, []).append(record)
-    axes = telling(results)
-    return [
-        Reason(
-            REASONS.get(reason, reason.replace("_", " ")),
-            len(records),
-            _first(
-                [
-                    ", ".join(f"{record[a]}" if a in NAMES else f"{a} {record[a]}" for a in axes)
-                    for record in records
-                ]
-            ),
-            _first(
-                [
-                    *dict.fromkeys(
-                        record["error"][:LONGEST_ERROR]
-                        for record in records
-                        if record["error"] and reason in ("failed", "failed_trials")
-                    )
-                ]
-            ),
+    places = np.argwhere(results["status"].values != "")
+    if not len(places):
+        return []
+    verdicts, errors = (results[of].values[tuple(places.T)] for of in ("verdict", "error"))
+    distinct, firsts, of_cells = np.unique(
+        verdicts.astype(str), return_index=True, return_inverse=True
+    )
+    found: dict[str, list[int]] = {}
+    for number in np.argsort(firsts).tolist():
+        for reason in str(distinct[number]).split():
+            found.setdefault(reason, []).append(number)
+    told = []
+    for reason, numbers in found.items():
+        cells = np.flatnonzero(np.isin(of_cells, numbers))
+        said = errors[cells] if reason in ("failed", "failed_trials") else ()
+        told.append(
+            Reason(
+                REASONS.get(reason, reason.replace("_", " ")),
+                len(cells),
+                _first(
+                    [_named(results, place) for place in places[cells[:MOST_NAMED]]], len(cells)
+                ),
+                _first([*dict.fromkeys(error[:LONGEST_ERROR] for error in said if error)]),
+            )
         )
-        for reason, records in sorted(found.items(), key=lambda item: -len(item[1]))
-    ]
+    return sorted(told, key=lambda reason: -reason.count)
 
 
-def _first(texts: list[str]) -> list[str]:
+def _named(results: xr.Dataset, place: npt.NDArray[np.int64]) -> str:
+    axes = [str(axis) for axis in results["status"].dims]
+    values = {a: results[a].values[at].item() for a, at in zip(axes, place, strict=True)}
+    return ", ".join(f"{values[a]}" if a in NAMES else f"{a} {values[a]}" for a in telling(results))
+
+
+def _first(texts: list[str], count: int | None = None) -> list[str]:
     """Return the first few, and how many more there are."""
-    more = len(texts) - MOST_NAMED
+    more = (count or len(texts)) - MOST_NAMED
     return texts if more <= 0 else [*texts[:MOST_NAMED], f"and {more} more"]
 
 

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from itertools import islice
 
+import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from analysis.planes import PLANE, planes
-from analysis.table import Record
 
 MOST_PLANES = 24
 """Of more models (and CPU types, and whatever other axes there are) the first are shown."""
+MOST_QUANTILES = 5_000_000
+"""Of more the cells are drawn at random whose samples the chart of their distribution is of."""
 MOST_POINTS = 4000
 """Of more points in a chart every n-th is shown."""
 MOST_ROWS = 10_000
@@ -63,20 +66,15 @@ def of_first(count: int, what: str) -> str:
     return f"Listed are the first {MOST_MACHINES} of {count} {what}."
 
 
-def fastest(records: list[Record], axes: list[str]) -> list[Record]:
-    """Return no more than `MOST_ROWS` of a table's records: the fastest of each plane."""
-    if len(records) <= MOST_ROWS:
-        return records
-    by_plane: dict[tuple[str, ...], list[int]] = {}
-    for place, record in enumerate(records):
-        plane = tuple(str(record[axis]) for axis in axes if axis not in PLANE)
-        by_plane.setdefault(plane, []).append(place)
-    of_each = max(1, MOST_ROWS // len(by_plane))
-
-    def latency(place: int) -> float:
-        return float(records[place]["median_ns"] or "inf")
-
-    kept = [sorted(places, key=latency)[:of_each] for places in by_plane.values()]
-    return [records[place] for place in sorted(place for places in kept for place in places)][
-        :MOST_ROWS
-    ]
+def fastest(results: xr.Dataset) -> npt.NDArray[np.int64]:
+    """Return the places of no more than `MOST_ROWS` cells: the fastest of each plane, in order."""
+    places = np.argwhere(results["status"].values != "")
+    if len(places) <= MOST_ROWS:
+        return places
+    others = [n for n, axis in enumerate(results["status"].dims) if axis not in PLANE]
+    _, plane, sizes = np.unique(places[:, others], axis=0, return_inverse=True, return_counts=True)
+    plane = plane.ravel()
+    by_speed = np.lexsort((results["median_ns"].values[tuple(places.T)], plane))  # NaN last
+    rank = np.empty(len(places), np.int64)
+    rank[by_speed] = np.arange(len(places)) - (sizes.cumsum() - sizes)[plane[by_speed]]
+    return places[rank < max(1, MOST_ROWS // len(sizes))][:MOST_ROWS]

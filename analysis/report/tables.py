@@ -8,7 +8,16 @@ from markupsafe import Markup, escape
 
 from analysis.planes import PLANE
 from analysis.report.reduction import MOST_ROWS, ROWS_AS_HTML, fastest
-from analysis.table import P99, Record, counts_throughput, digits, headings, numbers, to_json
+from analysis.table import (
+    P99,
+    Record,
+    counts_throughput,
+    digits,
+    headings,
+    numbers,
+    records,
+    with_ratios,
+)
 
 TAILS = {"p90 ms": "p90", "p99 ms": "p99"}
 
@@ -56,26 +65,26 @@ def table_of(
 def cells_table(results: xr.Dataset) -> Table:
     """Return the table of a run's cells."""
     axes = telling(results)
-    every = to_json(results)
-    records = fastest(every, list(map(str, results["status"].dims)))
+    count = int((results["status"] != "").sum())
+    of = records(with_ratios(results), fastest(results))
     # Percentiles stand with what they lack.
-    shown = [heading for heading in headings(every) if heading != P99]
+    shown = [heading for heading in headings(of) if heading != P99]
     others = [heading.replace("\n", " ") for heading in shown[1:]]
-    tails = TAILS if any(record["median_ns"] for record in every) else {}
+    tails = TAILS if any(record["median_ns"] for record in of) else {}
     columns = [
         *(Column(axis, results[axis].dtype.kind in "if") for axis in axes),
         *map(Column, ("latency ms", others[0], *tails, *others[1:], "trials")),
         Column("verdict", number=False),
     ]
     note = ""
-    if len(records) < len(every):
+    if len(of) < count:
         note = (
-            f"Shown are {len(records)} of {len(every)} cells: those that are fastest for each "
+            f"Shown are {len(of)} of {count} cells: those that are fastest for each "
             f"model and CPU type, {MOST_ROWS} at most. "
             "For all of them: litesweep show RUN --csv; for a part: "
             "litesweep report RUN:model=NAME --out FILE."
         )
-    rows = (_row(record, axes, shown, tails) for record in records)
+    rows = (_row(record, axes, shown, tails) for record in of)
     return table_of("cells-table", "Table of cells", columns, rows, note)
 
 

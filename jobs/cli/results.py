@@ -14,11 +14,16 @@ from suite.errors import UserError
 
 def show(
     run: RunPath,
+    *,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")] = False,
     as_json: AsJson = False,
     parquet: Annotated[
         Path | None, typer.Option("--parquet", metavar="FILE", help="Write Parquet, for programs.")
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Hold all samples against the digest of the content too."),
+    ] = False,
     beside: Annotated[
         list[str] | None,
         typer.Option(
@@ -32,7 +37,7 @@ def show(
 
     if beside and (parquet or as_json or as_csv):
         raise UserError("--beside goes with the table.", "In Python: analysis.beside.")
-    results = analysis.open_results(run)
+    results = analysis.open_results(run, verify=verify)
     others = analysis.beside(results, beside or ())
     if parquet:
         analysis.to_parquet(results, parquet)
@@ -69,7 +74,8 @@ def figures(
 
     folder = out or (run if run.is_dir() else run.parent) / "figures"
     formats = [each.value for each in kind]
-    results, quantiles = analysis.open_results(run), analysis.quantiles(run)
+    results = analysis.open_results(run)
+    quantiles = analysis.quantiles(run)
     operators = operators_if_any(run)
     for path in analysis.write_figures(results, folder, formats, quantiles, operators):
         print(path)
@@ -162,6 +168,7 @@ def report(
     """Write a run's report: one HTML file with answers, charts, table, verdicts and provenance."""
     import analysis
     from analysis.profiles import operators_if_any
+    from analysis.report.reduction import MOST_QUANTILES
     from analysis.slices import parse
 
     path, fixed = parse(run)
@@ -172,5 +179,7 @@ def report(
         )
     file = out or (path if path.is_dir() else path.parent) / "report.html"
     results = analysis.open_slice(run, keep=True) if fixed else analysis.open_results(path)
-    extra = analysis.quantiles(path), analysis.states(path), operators_if_any(run)
+    part = {axis: results[axis].item() for axis in fixed}
+    quantiles = analysis.quantiles(path, most=MOST_QUANTILES, **part)
+    extra = quantiles, analysis.states(path), operators_if_any(run)
     print(analysis.write_report(results, file, *extra))

@@ -37,7 +37,6 @@ from suite.artifacts.recipes import IntegerType, convert, requantize
 from suite.artifacts.request import ArtifactRequest
 from suite.artifacts.store import ArtifactStore, describe
 from suite.canonical import canonical_json
-from suite.cells import LATER_AXES
 from suite.data.prepare import MisfitError
 from suite.errors import UserError
 from suite.models.examples import Example, Examples, InputSpec, examples_for
@@ -46,6 +45,7 @@ from suite.models.tflite_file import TfliteFile, read_tflite
 from suite.optimizations.names import NONE
 from suite.process import die_with_parent, limit_memory
 from suite.quantizations import CALIBRATED
+from suite.results.axes import LATER_AXES
 from suite.results.rows import ArtifactRow
 from suite.runtimes.names import ABOUT, LITERT, ONNXRUNTIME, OPENVINO, TENSORFLOW
 

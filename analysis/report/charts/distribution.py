@@ -18,7 +18,10 @@ def distribution(results: xr.Dataset, quantiles: xr.DataArray) -> Chart | None:
     replicates.
     """
     shares = quantiles["quantile"].values
-    relative = (quantiles / results["median_ns"]).transpose("node", ..., "quantile").values
+    medians = results["median_ns"]
+    if drawn := "cell" in quantiles.dims:
+        medians = medians.sel({axis: quantiles[axis] for axis in medians.dims})
+    relative = (quantiles / medians).transpose("node", ..., "quantile").values
     trials = relative.reshape(len(relative), -1, len(shares))
     measured = np.flatnonzero(np.isfinite(trials).any(axis=(1, 2)))
     if not len(measured):
@@ -68,5 +71,10 @@ def distribution(results: xr.Dataset, quantiles: xr.DataArray) -> Chart | None:
     )
     if len(places) < len(measured):
         caption += f" Shown are {len(places)} of {len(measured)} nodes, from fastest to slowest."
+    if drawn:
+        count = int((results["status"] != "").sum())
+        caption += (
+            f" They are those of {quantiles.sizes['cell']} of {count} cells, drawn at random."
+        )
     controls = list(scales("linear", ""))
     return Chart("distribution", "Distribution of samples", caption, figure, controls)

@@ -1,0 +1,314 @@
+"""A results file of which only what is asked for is read: it may be larger than memory."""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from suite.canonical import canonical_json
+from suite.errors import UserError
+from suite.results.normal import DIMENSIONS, KINDS, Kind
+from suite.results.read import AGAIN
+from suite.results.rows import READABLE, SCHEMA_VERSION, Column, Expanded, IndexOf, Ragged
+from suite.results.seal import MARK, SIZE
+from suite.text import harmless
+
+PIECE_BYTES = 1 << 20
+PIECE = 1 << 18
+"""Numbers that are digested at a time."""
+CACHE_BYTES = 1 << 23
+"""Of chunks: what one reading leaves of a chunk is there for the next."""
+
+Array = npt.NDArray[Any]
+Read = Callable[..., Array]
+"""Reads a column by its name, and perhaps from which row on and to which."""
+
+
+class Held:
+    """A file that stays readable when another takes its name; closed when nothing needs it."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = -1
+        self._descriptor = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def state(self) -> tuple[int, ...]:
+        """Return what changes when the file is written to."""
+        return _state(os.fstat(self._descriptor))
+
+    def sealed(self) -> bool | None:
+        """Say whether the seal is that of the bytes in front of it; None without a seal."""
+        with os.fdopen(self._descriptor, "rb", closefd=False) as file:
+            return _holds(file)
+
+    def hdf5(self) -> h5py.File:
+        """Open it with HDF5, which closes nothing but what is its own."""
+        # Not by its name: that may be another file's by now.
+        file = os.fdopen(self._descriptor, "rb", buffering=0, closefd=False)
+        return h5py.File(file, "r", rdcc_nbytes=CACHE_BYTES)
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A file that was whole when it was opened; between readings it is closed.
+
+    Its columns have the names of the format's variables, see docs/results.md.
+    """
+
+    path: Path
+    version: str
+    axes: tuple[str, ...]
+    provenance: Mapping[str, str]
+    rows: Mapping[str, int]
+    """How many there are along each dimension, `sample` among them."""
+    names: frozenset[str]
+    state: tuple[int, ...]
+    """What tells that the file is still the one that was opened."""
+    held: "Held"
+
+    def __deepcopy__(self, memo: object) -> "Stored":
+        return self  # nothing in it changes
+
+    def __reduce__(self) -> Any:
+        return open_stored, (self.path,)
+
+    @property
+    def earlier(self) -> bool:
+        """Whether the file is of an earlier schema: what it has not is at its default."""
+        return self.version != SCHEMA_VERSION
+
+    def is_current(self) -> bool:
+        """Say whether the file of that name is still the one that was opened."""
+        try:
+            return _state(self.path.stat()) == self.state
+        except OSError:
+            return False
+
+    def __getitem__(self, name: str) -> Array:
+        """Read a column."""
+        if name not in self.names:
+            return self._default_of(name)
+        with self.opened() as read:
+            return read(name)
+
+    def texts(self, name: str) -> list[str]:
+        """Read a column of text."""
+        return texts(self[name])
+
+    def texts_at(self, name: str, rows: npt.NDArray[np.int64]) -> list[str]:
+        """Read a column of text at some rows, in ascending order: all of it may be too large."""
+        if not len(rows):
+            return []
+        found: list[str] = []
+        with self.opened() as read:
+            step = max(1, PIECE_BYTES // read(name, 0, 1).itemsize)
+            for first in range(int(rows[0]), int(rows[-1]) + 1, step):
+                here = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + step)]
+                if len(here):
+                    found += texts(read(name, first, first + step)[here - first])
+        return found
+
+    @contextmanager
+    def opened(self) -> Iterator[Read]:
+        """Open the file, and yield what reads columns, or stretches of them.
+
+        Raises
+        ------
+        UserError
+            If it was written to meanwhile, or cannot be read.
+        """
+        if self.held.state() != self.state:
+            raise UserError(f"{str(self.path)!r} was written to meanwhile.", "Open it again.")
+        with _or_damaged(self.path):
+            file = self.held.hdf5()
+
+        def read(name: str, first: int = 0, last: int | None = None) -> Array:
+            with _or_damaged(self.path):
+                values: Array = file[name][first:last]
+                return values
+
+        with file:
+            yield read
+
+    def _default_of(self, name: str) -> Array:
+        for dimension, row_type in DIMENSIONS.items():
+            for field, kind in KINDS[row_type].items():
+                if name in _variables(field, kind, self.axes):
+                    default = row_type.__dataclass_fields__[field].default
+                    text = isinstance(kind, Column) and kind.dtype == "str"
+                    dtype = kind.dtype if isinstance(kind, Column) and not text else "i4"
+                    # Without a default, there are no rows.
+                    value = 0 if default is MISSING else default
+                    return np.full(self.rows[dimension], value, "S2" if text else dtype)
+        raise KeyError(name)
+
+
+def open_stored(path: Path, *, verify: bool = False) -> Stored:
+    """Open the results in `path`, none of them into memory.
+
+    Its bytes are held against the seal. The digest of its content, which takes reading all samples,
+    is checked where the seal is lost, or if `verify` says so.
+
+    Raises
+    ------
+    UserError
+        If the file is not there, holds no results or those of another schema, or is damaged.
+    """
+    try:
+        held = Held(path)
+        state, sealed = held.state(), held.sealed()
+    except FileNotFoundError:
+        raise UserError(
+            f"There is no results file {str(path)!r}.",
+            "`litesweep run` writes it when it is done; `litesweep collect`, for a cluster.",
+        ) from None
+    except OSError as error:
+        raise UserError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+    if sealed is False:
+        raise UserError(f"{str(path)!r} is damaged.", AGAIN)
+    with _or_damaged(path), held.hdf5() as file:
+        version = _readable(file, path)
+        columns = {
+            name: dataset
+            for name, dataset in file.items()
+            if isinstance(dataset, h5py.Dataset) and not dataset.is_scale
+        }
+        axes = tuple(_text(file.attrs["axes"]).split())
+        provenance = {key: _text(value[()]) for key, value in file["provenance"].items()}
+        if (verify or sealed is None) and digest(columns, axes, provenance) != _text(
+            file.attrs["content_digest"]
+        ):
+            raise UserError(f"{str(path)!r} was altered after it was written.", AGAIN)
+        rows = {name: len(file[name]) if name in file else 0 for name in (*DIMENSIONS, "sample")}
+        _check_names(columns, axes, path, rows, earlier=version != SCHEMA_VERSION)
+        return Stored(
+            path,
+            version,
+            axes,
+            {harmless(key): harmless(value) for key, value in provenance.items()},
+            rows,
+            frozenset(columns),
+            state,
+            held,
+        )
+
+
+def texts(column: Array) -> list[str]:
+    """Return fixed-length UTF-8 as text; most of it comes again and again."""
+    values = column.tolist()
+    known = {value: harmless(value.decode()) for value in dict.fromkeys(values)}
+    return [known[value] for value in values]
+
+
+def _holds(file: IO[bytes]) -> bool | None:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - SIZE))
+    seal = file.read()
+    if not seal.startswith(MARK):
+        return None
+    sha, left = hashlib.sha256(), size - SIZE
+    file.seek(0)
+    while left > 0 and (piece := file.read(min(left, PIECE_BYTES))):
+        sha.update(piece)
+        left -= len(piece)
+    return seal == MARK + sha.hexdigest().encode() + b"\n"
+
+
+def digest(
+    columns: Mapping[str, h5py.Dataset], axes: tuple[str, ...], provenance: Mapping[str, str]
+) -> str:
+    """Return what `suite.results.layout.content_digest` does, without all samples in memory."""
+    sha = hashlib.sha256(canonical_json([list(axes), dict(provenance)]).encode())
+    for name, column in sorted(columns.items()):
+        sha.update(canonical_json([name, column.dtype.str, column.shape]).encode())
+        for first in range(0, len(column), PIECE):
+            sha.update(np.ascontiguousarray(column[first : first + PIECE]).data)
+    return sha.hexdigest()
+
+
+def _readable(file: h5py.File, path: Path) -> str:
+    """Return the version of the schema of a file."""
+    version = _text(file.attrs.get("schema_version", b""))
+    if not version:
+        raise UserError(
+            f"{str(path)!r} is an HDF5 file, but not one of litesweep's results.",
+            "Give the results.h5 of a run.",
+        )
+    if version not in READABLE:
+        raise UserError(
+            f"{str(path)!r} has results of schema {version}; this release reads "
+            f"{' and '.join(READABLE)}.",
+            "Read it with the release of litesweep that wrote it.",
+        )
+    return version
+
+
+def _check_names(
+    columns: Mapping[str, h5py.Dataset],
+    axes: tuple[str, ...],
+    path: Path,
+    rows: Mapping[str, int],
+    *,
+    earlier: bool,
+) -> None:
+    """Check that all variables are there, each along its dimension."""
+    for dimension, row_type in DIMENSIONS.items():
+        fields = KINDS[row_type]
+        if earlier and next(iter(fields)) not in columns:
+            continue
+        for field, kind in fields.items():
+            has_default = row_type.__dataclass_fields__[field].default is not MISSING
+            for name in _variables(field, kind, axes):
+                along = "sample" if isinstance(kind, Ragged) and name == field else dimension
+                if name in columns and len(columns[name]) == rows[along]:
+                    continue
+                if name not in columns and earlier and has_default:
+                    continue
+                raise UserError(  # the file is whole, so it was written without
+                    f"{str(path)!r} has no variable {name!r} along {along!r}: another release of "
+                    "litesweep wrote it.",
+                    "Read it with that release.",
+                )
+
+
+def _variables(field: str, kind: Kind, axes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the variables that hold a field."""
+    match kind:
+        case Column():
+            return (field,)
+        case IndexOf():
+            return (f"{field.rpartition('_')[0]}_index",)
+        case Expanded():
+            return axes
+        case Ragged(row_size):
+            return field, row_size
+
+
+@contextmanager
+def _or_damaged(path: Path) -> Iterator[None]:
+    """Say in a user's words what goes wrong in HDF5."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # h5py raises nearly every kind of error on a damaged file
+        raise UserError(f"{str(path)!r} is damaged, or no HDF5 file: {error}.", AGAIN) from error
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
