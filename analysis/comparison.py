@@ -9,6 +9,7 @@ import xarray as xr
 
 from analysis.differences import ALPHA, holm, outcome
 from analysis.replicates import Compared, Place, Side, compared
+from analysis.runs import axes_of, on_axes
 from suite.errors import UserError
 from suite.intervals import LEAST_TRIALS
 
@@ -25,7 +26,8 @@ def compare(a: xr.Dataset, b: xr.Dataset, *, threshold: float = 0.01) -> xr.Data
     ----------
     a, b
         As `analysis.open_results` returns them, or a slice: `results.sel(threads=1)`. Axes that a
-        slice fixes do not take part in the matching.
+        slice fixes do not take part in the matching. A side without an axis that the other has, as
+        `batch`, is at the axis's default on it.
     threshold
         Relative difference that matters.
 
@@ -58,6 +60,8 @@ def compare(a: xr.Dataset, b: xr.Dataset, *, threshold: float = 0.01) -> xr.Data
     >>> compared = compare(results.sel(threads=1), results.sel(threads=2))  # doctest: +SKIP
     >>> compared["outcome"].sel(model="resnet50")  # doctest: +SKIP
     """
+    every = axes_of([a, b])
+    a, b = (on_axes(side, every) for side in (a, b))
     axes = tuple(a["status"].dims)
     if set(axes) != set(b["status"].dims):
         ours, theirs = (", ".join(map(str, side["status"].dims)) for side in (a, b))

@@ -180,6 +180,15 @@ def test_sides_that_fix_different_axes(
         compare(results.sel(a), results.sel(b))
 
 
+def test_a_side_that_lacks_a_later_axis_is_at_its_default(opened: Opened) -> None:
+    plain = opened(a_run(({}, STEADY))).load()
+    results = opened(a_run(({"batch": 1}, slower_by(5)), ({"batch": 8}, STEADY)))
+    compared = compare(plain, results).squeeze()
+    assert compared["outcome"].to_series().to_dict() == {1: "slower", 8: "only_b"}
+    assert compare(results, plain).squeeze()["outcome"].sel(batch=1) == "faster"
+    assert compare(plain, results.sel(batch=8)).squeeze()["outcome"] == "same"
+
+
 def test_sides_without_a_cell_in_common(opened: Opened) -> None:
     results = opened(a_run(({}, STEADY), ({"threads": 2, "quantization": "int8"}, STEADY)))
     with pytest.raises(UserError, match=r"measured cell in common.\nquantization is .* fix it"):

@@ -113,9 +113,16 @@ def test_a_step_of_five_deviations_is_found_two_runs_later() -> None:
 
 
 def write_runs(
-    folder: Path, changes: dict[str, Sequence[float]], count: int = 12, **provenance: str
+    folder: Path,
+    changes: dict[str, Sequence[float]],
+    count: int = 12,
+    batches_since: int | None = None,
+    **provenance: str,
 ) -> list[Path]:
-    """Write runs a day apart: of each quantization the factor of its latency in each run."""
+    """Write runs a day apart: of each quantization the factor of its latency in each run.
+
+    From the run `batches_since` on, they have cells at batch 8 too.
+    """
     rng, runs = np.random.default_rng(0), []
     for number in range(count):
         noise = {
@@ -126,6 +133,8 @@ def write_runs(
             for name, of in noise.items()
             if of
         ]
+        if batches_since is not None and number >= batches_since:
+            cells = [({**axes, "batch": n}, n * of) for axes, of in cells for n in (1, 8)]
         made_up = a_run(
             *cells,
             provenance={
@@ -217,6 +226,16 @@ def test_a_cell_that_the_newest_run_lacks_is_undecided(tmp_path: Path) -> None:
     judged = analysis.history(*analysis.open_history([tmp_path]))
     assert outcome(judged, "int8") == "undecided"
     assert judged["reason"].sel(quantization="int8").squeeze().item() == "not_in_newest"
+
+
+def test_a_cell_goes_on_when_later_runs_have_an_axis_more(tmp_path: Path) -> None:
+    write_runs(tmp_path, {"float32": [1.0] * 12, "int8": SLOWER_SINCE_7}, batches_since=5)
+    judged = analysis.history(*analysis.open_history([tmp_path])).squeeze(drop=True)
+    at = judged["outcome"].sel(quantization="int8")
+    assert at.to_series().to_dict() == {1: "slower", 8: "undecided"}
+    assert judged["reason"].sel(quantization="int8", batch=8) == "not_in_baseline"
+    steps = {(step.run, step.point["batch"]) for step in analysis.steps(judged)}
+    assert ("night07", 1) in steps
 
 
 def test_a_small_step_does_not_matter(nights: Path) -> None:

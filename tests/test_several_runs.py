@@ -1,6 +1,7 @@
 """Several runs as one Dataset, and results as tables of other libraries."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from suite.errors import UserError
 from suite.results.rows import Results
 from suite.results.write import write_results
 from tests.conftest import Litesweep, Opened
-from tests.rows import a_run
+from tests.rows import POINT, a_cell, a_run, some_results
 
 STEADY = [100, 101, 99, 100, 102, 98]
 
@@ -89,11 +90,29 @@ def test_runs_of_one_name_are_numbered(tmp_path: Path) -> None:
     assert open_results(paths)["run"].values.tolist() == ["demo", "demo#2", "demo#3"]
 
 
+def test_a_run_without_an_axis_of_later_times_is_at_its_default(tmp_path: Path) -> None:
+    write_results(tmp_path / "plain.h5", before())
+    write_results(tmp_path / "batch.h5", a_run(({"batch": 8}, STEADY), ({"batch": 1}, [50] * 6)))
+    write_results(tmp_path / "bare.h5", a_run(({"runtime": "openvino"}, [70] * 6)))
+    together = open_results([tmp_path / f"{name}.h5" for name in ("plain", "batch", "bare")])
+    assert together["median_ns"].dims == ("run", *POINT, "batch", "runtime")
+    cells = together["median_ns"].sel(quantization="float32", threads=1).squeeze()
+    assert cells.sel(batch=1, runtime="litert").values.tolist()[:2] == [100, 50]
+    assert cells.sel(batch=8, runtime="litert").values.tolist()[1] == 100
+    assert cells.sel(run="bare", batch=1, runtime="openvino") == 70
+    assert together["cores"].dims == ("run", "node")
+    assert together["trials"].dtype == np.int64
+    alone = open_results(tmp_path / "plain.h5")
+    there = together.sel(run="plain", batch=1, runtime="litert")
+    assert there["trials"].sum() == alone["trials"].sum() == 12
+
+
 def test_runs_that_cannot_lie_on_one_grid(tmp_path: Path) -> None:
     write_results(tmp_path / "plain.h5", before())
-    write_results(tmp_path / "batch.h5", a_run(({"batch": 8}, STEADY)))
-    with pytest.raises(UserError, match="'plain' has no axis 'batch', which run 'batch' has"):
-        open_results([tmp_path / "plain.h5", tmp_path / "batch.h5"])
+    cell = replace(a_cell(), axes={"model": "resnet50"})
+    write_results(tmp_path / "model.h5", some_results(cells=(cell,)))
+    with pytest.raises(UserError, match="'model' has no axis 'cpu_type', which run 'plain' has"):
+        open_results([tmp_path / "plain.h5", tmp_path / "model.h5"])
     with pytest.raises(UserError, match="no run"):
         open_results([])
 
