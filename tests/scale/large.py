@@ -28,11 +28,12 @@ DAY_NS = 86_400 * 10**9
 Array = npt.NDArray[Any]
 
 
-def write_large(path: Path, cells: int, samples: int) -> None:
+def write_large(path: Path, cells: int, samples: int, repeat: int = 1) -> None:
     """Write so many cells of about so many samples each, all of them valid.
 
     The variables are those of a small file of the real writer; what is drawn is the latencies, the
-    sizes of trials, and their warm-up.
+    sizes of trials, and their warm-up. With `repeat` the latencies of the first cells come again
+    so often: to draw and to compress them is what takes the time.
     """
     with whole_file(path) as temporary:
         small = temporary.with_suffix(".small")
@@ -42,7 +43,7 @@ def write_large(path: Path, cells: int, samples: int) -> None:
                 h5py.File(small) as template,
                 h5py.File(temporary, "w", libver=("v108", "v110")) as file,
             ):
-                _fill(template, file, cells, samples)
+                _fill(template, file, cells, samples, repeat)
         finally:
             small.unlink()
         with temporary.open("r+b") as sealed:
@@ -77,11 +78,15 @@ def _template() -> Any:
     )
 
 
-def _fill(template: h5py.File, file: h5py.File, cells: int, samples: int) -> None:
+def _fill(template: h5py.File, file: h5py.File, cells: int, samples: int, repeat: int) -> None:
     random = np.random.default_rng(0)
-    sizes = random.integers(
-        samples // TRIALS * 9 // 10, samples // TRIALS * 11 // 10, cells * TRIALS
-    )
+    least, most = samples // TRIALS * 9 // 10, samples // TRIALS * 11 // 10
+    first_sizes = random.integers(least, most, cells // repeat * TRIALS)
+    if repeat > 1:  # they fill whole chunks
+        each, rest = divmod(int(-first_sizes.sum() % PIECE), len(first_sizes))
+        first_sizes += each
+        first_sizes[:rest] += 1
+    sizes = np.tile(first_sizes, repeat)
     own = {**_of_cells(cells), **_of_trials(cells, sizes, random), **_of_nodes()}
     rows = {"cell": cells, "trial": len(sizes), "node": len(own["node_id"]), "sample": sizes.sum()}
     for name, item in template.items():
@@ -95,7 +100,8 @@ def _fill(template: h5py.File, file: h5py.File, cells: int, samples: int) -> Non
         dimension = item.dims[0][0].name.lstrip("/")
         if dimension == "sample":
             column = _dataset(file, name, (int(rows["sample"]),), item.dtype)
-            _draw(column, sizes, random)
+            _draw(column, first_sizes, random)
+            _repeat(column, int(first_sizes.sum()))
         else:
             count = rows.get(dimension, len(item))
             values = own.get(name, np.repeat(item[:1], count) if dimension in rows else item[:])
@@ -181,8 +187,8 @@ def _draw(column: h5py.Dataset, sizes: Array, random: np.random.Generator) -> No
     cells = np.repeat(random.lognormal(np.log(1e7), 1, len(sizes) // TRIALS), TRIALS)
     levels = cells * random.lognormal(0, 0.02, len(sizes))
     ends = sizes.cumsum()
-    for first in range(0, len(column), PIECE):
-        last = min(first + PIECE, len(column))
+    for first in range(0, int(ends[-1]), PIECE):
+        last = min(first + PIECE, int(ends[-1]))
         trials = np.arange(
             np.searchsorted(ends, first, side="right"), np.searchsorted(ends, last) + 1
         )
@@ -191,3 +197,10 @@ def _draw(column: h5py.Dataset, sizes: Array, random: np.random.Generator) -> No
         noise = np.exp(0.03 * random.standard_normal(last - first, np.float32))
         noise[random.integers(0, last - first, (last - first) // 100)] *= 1.5
         column[first:last] = np.repeat(levels[trials], inside) * noise
+
+
+def _repeat(column: h5py.Dataset, drawn: int) -> None:
+    """Fill the rest of a column with the chunks that are there."""
+    for first in range(drawn, len(column), PIECE):
+        _, chunk = column.id.read_direct_chunk((first % drawn,))
+        column.id.write_direct_chunk((first,), chunk)

@@ -1,20 +1,37 @@
-"""Opening, summary and report of files of 10^7, 10^8 and 10^9 samples, each in a process of its own.
+"""Opening, summary and report of files of 10^7 to 10^9 samples, each in a process of its own.
 
-Beside them: what h5py takes to read the samples once, and pandas for the same medians from CSV.
+Beside them: what h5py takes to read the samples once, and pandas for medians of the same from CSV.
 """
 
-SIZES = ((10_000, 1_000), (100_000, 1_000), (100_000, 10_000))
-"""Cells, and samples of each."""
-MOST_AS_CSV = 10**7
-"""Samples; ten times as many make a file of 5 GB, for which pandas needs more memory than there is."""
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from analysis.blocks import USUAL_BYTES, processors
+from tests.conftest import REPOSITORY
+from tests.scale.large import write_large
+
+SIZES = ((10_000, 1_000, 1), (100_000, 1_000, 1), (100_000, 10_000, 10))
+"""Cells, samples of each, and how often latencies are repeated."""
+MOST_AS_CSV = 2 * 10**7
+"""Samples. Of 10^8 the CSV would take 5 GB, and pandas several times as much memory."""
 MIB = 2**20
 
 PRELUDE = """
-import json, resource, sys, time
+import json, os, resource, sys, time
 file, scratch = sys.argv[1:]
-def told(**values):
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({**values, "rss": rss}))
+def tell(**found):
+    found["rss"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps(found))
+def wall_and_cpu():
+    return time.perf_counter(), time.process_time()
+def since(begin):
+    return [now - then for now, then in zip(wall_and_cpu(), begin)]
 """
 
 READ = """
@@ -22,39 +39,150 @@ import h5py
 with h5py.File(file) as opened:
     samples = opened["latency_ns"]
     step = 8 * samples.chunks[0]
-    begin = time.perf_counter()
+    begin = wall_and_cpu()
     for first in range(0, len(samples), step):
         samples[first : first + step]
-told(seconds=time.perf_counter() - begin, samples=len(samples))
+    tell(taken=since(begin), count=len(samples))
 """
-"""Reads every sample once, and keeps none."""
+"""Reads every sample once, eight chunks at a time, and keeps none."""
 
-IMPORT = """
-import analysis
-from analysis.dataset import open_results
-told()
+NOTHING = """
+import analysis.dataset
+tell()
 """
 
 SUMMARY = """
-import analysis
 from analysis.dataset import CELL_VARIABLES, open_results
-begin = time.perf_counter()
+begin = wall_and_cpu()
 results = open_results(file)
-opened = time.perf_counter()
+opened = since(begin)
+begin = wall_and_cpu()
 results[[*CELL_VARIABLES]].load()
-told(open=opened - begin, summary=time.perf_counter() - opened,
-     valid=int((results["verdict"] == "").sum()))
+tell(opened=opened, taken=since(begin), valid=int((results["verdict"] == "").sum()))
 """
-"""Every variable over the cells: medians, intervals, tails, verdicts, energy, sizes ..."""
+"""Computes every variable over cells: medians, intervals, tails, verdicts, sizes, energy."""
 
 REPORT = """
-import os
 from jobs.cli import main
-begin = time.perf_counter()
-out = scratch + "/report.html"
+out = f"{scratch}/report.html"
+sys.argv[1:] = ["report", file, "--out", out]
+begin = wall_and_cpu()
 try:
-    main(["report", file, "--out", out])
+    main()
 except SystemExit as ended:
     assert not ended.code, ended.code
-told(seconds=time.perf_counter() - begin, bytes=os.path.getsize(out))
+tell(taken=since(begin), bytes=os.path.getsize(out))
 """
+
+DASK = """
+import dask
+from analysis import samples
+begin = wall_and_cpu()
+latency = samples(file, warm_up=True, chunks={"sample": 1 << 22})
+with dask.config.set(scheduler="threads"):
+    found = dask.compute(latency.max(), (latency > 10**8).mean())
+tell(taken=since(begin), slow=float(found[1]))
+"""
+"""A question of one's own over all samples."""
+
+TO_CSV = """
+import numpy as np, pandas as pd
+from analysis import samples
+from analysis.measured import measured
+latency = samples(file)
+trial = np.unique(latency["trial_id"].values, return_inverse=True)[1]
+frame = pd.DataFrame({"trial": trial, "latency_ns": latency.values})
+for axis in ("model", "quantization", "threads", "cpu_type"):
+    frame[axis] = latency[axis].values
+frame.to_csv(f"{scratch}/samples.csv", index=False)
+tell(bytes=os.path.getsize(f"{scratch}/samples.csv"))
+"""
+
+PANDAS = """
+import pandas as pd
+begin = wall_and_cpu()
+frame = pd.read_csv(f"{scratch}/samples.csv")
+cell = ["model", "quantization", "threads", "cpu_type"]
+of_trials = frame.groupby([*cell, "trial"], sort=False)["latency_ns"].median()
+of_trials.groupby(cell, sort=False).median()
+tell(taken=since(begin))
+"""
+"""Medians of trials, and of these: nothing else of what a summary has."""
+
+
+def apart(script: str, file: Path, scratch: Path) -> dict[str, Any]:
+    """Run a script in a process of its own and return what it tells."""
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + script, str(file), str(scratch)],
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
+
+
+def seconds(taken: tuple[float, float]) -> str:
+    """Write wall time, and CPU time behind it."""
+    return f"{taken[0]:.2f} s ({taken[1]:.2f})"
+
+
+HEADINGS = (
+    *("cells", "samples", "file", "open", "h5py reads", "summary", "over h5py", "peak memory"),
+    *("report", "its size", "its peak"),
+)
+
+
+def opening(sizes: tuple[tuple[int, int, int], ...] = SIZES) -> Iterator[list[str]]:
+    """Yield the tables of docs/scale.md, a line at a time."""
+    with TemporaryDirectory() as name:
+        scratch = Path(name)
+        base = apart(NOTHING, scratch, scratch)["rss"]
+        yield [
+            f"{processors()} CPUs, load average {os.getloadavg()[0]:.1f}; wall time (CPU time); "
+            f"memory: of a setting of {USUAL_BYTES // MIB} MiB, beside {base / MIB:.0f} MiB that "
+            "Python and its packages take",
+            "",
+            f"| {' | '.join(HEADINGS)} |",
+            "| ---: " * len(HEADINGS) + "|",
+        ]
+        for cells, samples, repeat in sizes:
+            file = scratch / "large.h5"
+            write_large(file, cells, samples, repeat)
+            yield [f"| {' | '.join(_row(cells, file, scratch, base))} |"]
+            found = apart(DASK, file, scratch)
+            yield [
+                f"<!-- dask, a maximum and a share over all samples: {seconds(found['taken'])}, "
+                f"{(found['rss'] - base) / MIB:.0f} MiB -->"
+            ]
+            if cells * samples <= MOST_AS_CSV:
+                yield _beside_pandas(file, scratch, base)
+
+
+def _row(cells: int, file: Path, scratch: Path, base: int) -> list[str]:
+    read, found = apart(READ, file, scratch), apart(SUMMARY, file, scratch)
+    assert found["valid"] == cells
+    page = apart(REPORT, file, scratch)
+    ratio = (found["opened"][0] + found["taken"][0]) / read["taken"][0]
+    return [
+        f"{cells:,}",
+        f"{read['count']:,}",
+        f"{file.stat().st_size / MIB:.0f} MiB",
+        seconds(found["opened"]),
+        seconds(read["taken"]),
+        seconds(found["taken"]),
+        f"{ratio:.2f}",
+        f"{(found['rss'] - base) / MIB:.0f} MiB",
+        seconds(page["taken"]),
+        f"{page['bytes'] / 1e6:.2f} MB",
+        f"{(page['rss'] - base) / MIB:.0f} MiB",
+    ]
+
+
+def _beside_pandas(file: Path, scratch: Path, base: int) -> list[str]:
+    csv, frame = apart(TO_CSV, file, scratch), apart(PANDAS, file, scratch)
+    return [
+        f"<!-- pandas, medians alone, from a CSV of {csv['bytes'] / MIB:.0f} MiB: "
+        f"{seconds(frame['taken'])}, {(frame['rss'] - base) / MIB:.0f} MiB -->"
+    ]
