@@ -1,6 +1,6 @@
 """Cells: the points of a sweep's grid."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, product
 from math import prod

@@ -16,9 +16,9 @@ from analysis import blocks, measured, open_results, samples
 from analysis.invocations import Found
 from analysis.segments import Segments
 from suite.errors import UserError
-from suite.results import seal
 from suite.results.read import read_results
 from suite.results.rows import Results
+from suite.results.seal import seal
 from suite.results.write import write_results
 from tests.conftest import Litesweep, Opened
 from tests.row_by_row import of_cells, of_trials
@@ -312,8 +312,8 @@ def test_what_was_sealed_anew_is_found_by_verify(
     file = tmp_path / "results.h5"
     with h5py.File(file, "r+") as content:
         content["latency_ns"][0] += 1
-    image = file.read_bytes()
-    file.write_bytes(image + seal.seal_of(image))
+    with file.open("r+b") as sealed:
+        seal(sealed)
     assert open_results(file)["status"].item() == "ok"
     with pytest.raises(UserError, match="was altered"):
         open_results(file, verify=True)
@@ -327,8 +327,8 @@ def test_a_column_of_another_length_is_another_releases(opened: Opened, tmp_path
     with h5py.File(file, "r+") as content:
         del content["order"]
         content["order"] = np.zeros(99, "i4")
-    image = file.read_bytes()
-    file.write_bytes(image + seal.seal_of(image))
+    with file.open("r+b") as sealed:
+        seal(sealed)
     with pytest.raises(UserError, match="no variable 'order' along 'trial'"):
         open_results(file)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from tests.scale.machine import growing
 from tests.scale.merging import merging
+from tests.scale.opening import opening
 from tests.scale.planning import planning
 from tests.scale.submitting import asking, submitting
 
@@ -14,6 +15,7 @@ PARTS: dict[str, Callable[[], Iterator[list[str]]]] = {
     "status": asking,
     "machine": growing,
     "merge": merging,
+    "open": opening,
 }
 """By name, what yields tables line by line."""
 

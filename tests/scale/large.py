@@ -1,6 +1,5 @@
 """Files of results as large as one likes, written piece by piece: nothing of them is in memory."""
 
-import hashlib
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from suite.atomic import whole_file
-from suite.results.seal import MARK
+from suite.results.seal import seal
 from suite.results.stored import digest
 from suite.results.write import CHUNK_BYTES, LEAST_COMPRESSED_BYTES, write_results
 from tests.rows import a_cell, a_node, a_trial, an_artifact, some_results
@@ -46,9 +45,8 @@ def write_large(path: Path, cells: int, samples: int, repeat: int = 1) -> None:
                 _fill(template, file, cells, samples, repeat)
         finally:
             small.unlink()
-        with temporary.open("r+b") as sealed:
-            sha = hashlib.file_digest(sealed, "sha256").hexdigest()
-            sealed.write(MARK + sha.encode() + b"\n")
+        with temporary.open("r+b") as whole:
+            seal(whole)
 
 
 def _template() -> Any:

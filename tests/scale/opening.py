@@ -7,13 +7,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from analysis.blocks import USUAL_BYTES, processors
 from tests.conftest import REPOSITORY
+from tests.scale.growth import markdown
 from tests.scale.large import write_large
 
 SIZES = ((10_000, 1_000, 1), (100_000, 1_000, 1), (100_000, 10_000, 10))
@@ -128,61 +129,46 @@ def seconds(taken: tuple[float, float]) -> str:
     return f"{taken[0]:.2f} s ({taken[1]:.2f})"
 
 
-HEADINGS = (
-    *("cells", "samples", "file", "open", "h5py reads", "summary", "over h5py", "peak memory"),
-    *("report", "its size", "its peak"),
-)
-
-
-def opening(sizes: tuple[tuple[int, int, int], ...] = SIZES) -> Iterator[list[str]]:
-    """Yield the tables of docs/scale.md, a line at a time."""
+def opening(sizes: Sequence[tuple[int, int, int]] = SIZES) -> Iterator[list[str]]:
+    """Yield the tables of docs/scale.md, one a size."""
     with TemporaryDirectory() as name:
         scratch = Path(name)
         base = apart(NOTHING, scratch, scratch)["rss"]
         yield [
-            f"{processors()} CPUs, load average {os.getloadavg()[0]:.1f}; wall time (CPU time); "
-            f"memory: of a setting of {USUAL_BYTES // MIB} MiB, beside {base / MIB:.0f} MiB that "
-            "Python and its packages take",
-            "",
-            f"| {' | '.join(HEADINGS)} |",
-            "| ---: " * len(HEADINGS) + "|",
+            f"{processors()} CPUs, load average {os.getloadavg()[0]:.1f}. Wall time (CPU time). "
+            f"Memory: the peak beyond the {base / MIB:.0f} MiB of Python and its packages, at the "
+            f"usual setting of {USUAL_BYTES // MIB} MiB."
         ]
         for cells, samples, repeat in sizes:
-            file = scratch / "large.h5"
-            write_large(file, cells, samples, repeat)
-            yield [f"| {' | '.join(_row(cells, file, scratch, base))} |"]
-            found = apart(DASK, file, scratch)
-            yield [
-                f"<!-- dask, a maximum and a share over all samples: {seconds(found['taken'])}, "
-                f"{(found['rss'] - base) / MIB:.0f} MiB -->"
-            ]
+            write_large(scratch / "large.h5", cells, samples, repeat)
+            rows = [*_measured(cells, scratch, base)]
             if cells * samples <= MOST_AS_CSV:
-                yield _beside_pandas(file, scratch, base)
+                rows += _beside_pandas(scratch, base)
+            yield markdown([f"{cells:,} cells, {rows.pop(0)} samples", "time", "memory"], rows)
 
 
-def _row(cells: int, file: Path, scratch: Path, base: int) -> list[str]:
+def _measured(cells: int, scratch: Path, base: int) -> Iterator[Any]:
+    file = scratch / "large.h5"
     read, found = apart(READ, file, scratch), apart(SUMMARY, file, scratch)
     assert found["valid"] == cells
-    page = apart(REPORT, file, scratch)
-    ratio = (found["opened"][0] + found["taken"][0]) / read["taken"][0]
-    return [
-        f"{cells:,}",
-        f"{read['count']:,}",
-        f"{file.stat().st_size / MIB:.0f} MiB",
-        seconds(found["opened"]),
-        seconds(read["taken"]),
-        seconds(found["taken"]),
-        f"{ratio:.2f}",
-        f"{(found['rss'] - base) / MIB:.0f} MiB",
-        seconds(page["taken"]),
-        f"{page['bytes'] / 1e6:.2f} MB",
-        f"{(page['rss'] - base) / MIB:.0f} MiB",
-    ]
+    page, dask = apart(REPORT, file, scratch), apart(DASK, file, scratch)
+    both = found["opened"][0] + found["taken"][0]
+    yield f"{read['count']:,}"
+    yield ["h5py reads the samples once", seconds(read["taken"]), _memory(read, base)]
+    yield ["open", seconds(found["opened"]), ""]
+    yield ["summary, all variables of all cells", seconds(found["taken"]), _memory(found, base)]
+    yield ["open and summary over h5py", f"{both / read['taken'][0]:.2f}", ""]
+    size = f"{page['bytes'] / 1e6:.2f} MB"
+    yield [f"report, {size}", seconds(page["taken"]), _memory(page, base)]
+    yield ["a maximum and a share by dask", seconds(dask["taken"]), _memory(dask, base)]
 
 
-def _beside_pandas(file: Path, scratch: Path, base: int) -> list[str]:
-    csv, frame = apart(TO_CSV, file, scratch), apart(PANDAS, file, scratch)
-    return [
-        f"<!-- pandas, medians alone, from a CSV of {csv['bytes'] / MIB:.0f} MiB: "
-        f"{seconds(frame['taken'])}, {(frame['rss'] - base) / MIB:.0f} MiB -->"
-    ]
+def _beside_pandas(scratch: Path, base: int) -> Iterator[list[str]]:
+    csv = apart(TO_CSV, scratch / "large.h5", scratch)
+    frame = apart(PANDAS, scratch / "large.h5", scratch)
+    name = f"medians alone by pandas, of {csv['bytes'] / MIB:.0f} MiB of CSV"
+    yield [name, seconds(frame["taken"]), _memory(frame, base)]
+
+
+def _memory(found: dict[str, Any], base: int) -> str:
+    return f"{max(0, found['rss'] - base) / MIB:.0f} MiB"
