@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import betainc, ndtri, stdtrit
 
 from suite.intervals import geometric_mean, median
-from suite.results.normal import in_order
+from suite.results.order import in_order
 from suite.results.rows import LOCAL, ArtifactRow, CellRow, Results, TrialRow
 from suite.verdict import judge_cells
 
