@@ -11,7 +11,7 @@ from analysis.planes import PLANE, planes
 
 MOST_PLANES = 24
 """Of more models (and CPU types, and whatever other axes there are) the first are shown."""
-MOST_QUANTILES = 5_000_000
+MOST_QUANTILES = 2_000_000
 """Of more the cells are drawn at random whose samples the chart of their distribution is of."""
 MOST_POINTS = 4000
 """Of more points in a chart every n-th is shown."""
