@@ -45,7 +45,7 @@ def build(store: ArtifactStore, key: str) -> Artifact:
 def a_run_that_needs(folder: Path, store: ArtifactStore, run_id: str, *keys: str) -> Path:
     """Make the folder of a run that has told the store what it needs."""
     folder.mkdir()
-    (folder / "run.json").write_text(json.dumps({"run_id": run_id}))
+    (folder / "run.json").write_text(json.dumps({"run_id": run_id, "name": "needs"}))
     record_need(store, Need(run_id, folder, frozenset(keys)))
     return folder
 
@@ -131,7 +131,7 @@ folder = Path(sys.argv[3]) / who
 for turn in range(40):
     run_id, key = f"{who}-{turn}", f"{turn % 3:032x}"
     folder.mkdir()
-    (folder / "run.json").write_text('{"run_id": "%s"}' % run_id)
+    (folder / "run.json").write_text(json.dumps({"run_id": run_id, "name": "turn"}))
     record_need(store, Need(run_id, folder, frozenset([key])))
     artifact = store.find(key) or build(store, key)
     for _ in range(20):
