@@ -121,6 +121,7 @@ def test_what_is_another_user_s_stays(tmp_path: Path) -> None:
 
 
 BUSY = """
+import json
 import sys
 from pathlib import Path
 from suite.artifacts.store import ArtifactStore
