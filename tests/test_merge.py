@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from suite.errors import UserError
 from suite.results.merge import JOB_PREFIX, MergeConflictError, merge
 from suite.results.merge_files import merge_files
 from suite.results.normal import id_of, normal, results_of, rows_of
@@ -232,6 +233,22 @@ def some_parts() -> list[Results]:
         provenance={**plan.provenance, "job_slurm": "12 on other"},
     )
     return [plan, first, second]
+
+
+def test_files_that_several_processes_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("suite.results.merge_files.TOGETHER", 2)
+    files = [path.with_name(f"{number}.h5") for number in range(5)]
+    for file, part in zip(files, some_parts() * 2, strict=False):
+        write_results(file, part)
+    merge_files(path, files)
+    assert path.read_bytes() == bytes_of(path.parent, merge(some_parts()))
+
+    write_results(files[0], some_results(provenance={"run_id": "other"}))
+    with pytest.raises(MergeConflictError, match="in provenance: run_id is 'other' and 'run'"):
+        merge_files(path, files)
+    files[3].write_bytes(files[3].read_bytes()[1:])
+    with pytest.raises(UserError, match=r"3\.h5' is damaged"):
+        merge_files(path, files[1:])
 
 
 def test_merged_files_are_what_they_were(path: Path) -> None:
