@@ -18,8 +18,9 @@ from jobs.projection import planned_cells
 from suite.artifacts.store import ArtifactStore
 from suite.sweep import Measure
 from tests.scale.growth import bytes_kept
-from tests.scale.machine import Faults, simulate
+from tests.scale.machine import Faults
 from tests.scale.made import a_run, a_site, a_sweep, on_ram, planned
+from tests.scale.simulation import simulate
 from tests.scale.submitting import (
     QUIET,
     FakeSlurm,

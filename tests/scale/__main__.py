@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Callable, Iterator
 
-from tests.scale.machine import growing
 from tests.scale.merging import merging
 from tests.scale.opening import opening
 from tests.scale.planning import planning
+from tests.scale.simulation import growing
 from tests.scale.submitting import asking, submitting
 
 PARTS: dict[str, Callable[[], Iterator[list[str]]]] = {

@@ -1,62 +1,42 @@
-"""A machine of any number of nodes, simulated: whole runs on it, with faults, in a fake clock.
-
-Real are the plan, what is sent and when, status and resume, each rank from its first look at the
-plan to its last word, rounds, journals, the gathering of ranks, shards and collecting. Not real are
-Slurm, the trial's process, what a node says of itself, and MPI. Journals are on a RAM disk, where
-an fsync costs nothing.
-"""
+"""A machine of any number of nodes, simulated, with its Slurm and with faults, in a fake clock."""
 
 import random
-import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
-from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 from unittest.mock import patch
-
-import numpy as np
 
 import jobs.cluster.slurm
 import suite.watch
 from jobs import worker
 from jobs.cluster import submissions
-from jobs.cluster.packing import Mode
 from jobs.cluster.site import Site
 from jobs.cluster.slurm import Request
 from jobs.cluster.status import WORDLESS, RunStatus, status
-from jobs.cluster.submissions import collect_run, resume, wait
-from jobs.collect import slice_results
 from jobs.plan import Plan
 from jobs.run_folder import RunFolder
-from jobs.shares import standing
 from jobs.worker import measure_on_cluster
 from suite.canonical import digest
-from suite.cells import Cell
 from suite.energy import Counters
 from suite.errors import UserError
-from suite.journal import Journal, _encode
+from suite.journal import Journal
 from suite.probe import Probe
-from suite.results.merge import merge
-from suite.results.read import read_results
-from suite.results.rows import NodeRow, Results, TrialFlag, TrialRow
+from suite.results.rows import NodeRow, TrialFlag
 from suite.state import State
-from suite.trial.launch import TrialName
 from tests.rows import a_node
-from tests.scale.growth import Table, Times, by_size, cpu_s_of_all, markdown
+from tests.scale.growth import Times
 from tests.scale.loop import Killed, Loop, Task
-from tests.scale.made import CPUS, MEASURE, a_run, a_site, on_ram
-from tests.scale.submitting import QUIET
+from tests.scale.made import CPUS
+from tests.scale.ranks import Job, Node, Rank, RankWorld, SimulatedMeter, World
 
-SAMPLES = 20
 JOB_S = 600.0
 """What the least number of rounds of a job takes."""
 LOOK_EVERY_S = 900.0
-MOST_GOES = 40
 START_UNIX_NS = 1_700_000_000 * 10**9
 
 
@@ -78,134 +58,7 @@ class Faults:
     """Slurm refuses a submission, or does not answer a question."""
 
 
-CALM = Faults(0, 0, 0, 0, 0, 0)
 FAULTS = Faults()
-
-
-@dataclass
-class Node:
-    """A node of the machine."""
-
-    name: str
-    slowness: float = 1.0
-    is_up: bool = True
-    job: "Job | None" = None
-
-
-@dataclass
-class Job:
-    """A job that Slurm has, or has had."""
-
-    job_id: str
-    name: str
-    call: tuple[Any, ...]
-    nodes: int
-    limit_s: float
-    exclude: tuple[str, ...]
-    state: str = "PENDING"
-    start: int = 0
-    """How often it was started."""
-    ranks: "list[Rank]" = field(default_factory=list)
-
-
-@dataclass
-class Rank:
-    """A rank of a job, from a start of it to its end."""
-
-    job: Job
-    node: Node
-    number: int
-    world: "World"
-    task: Task | None = None
-    turn: int = 0
-    """How often it has met the others."""
-    aborted: bool = False
-
-
-@dataclass
-class World:
-    """Where the ranks of a start meet."""
-
-    size: int
-    met: dict[int, dict[int, Any]] = field(default_factory=dict)
-    waiting: list[Rank] = field(default_factory=list)
-
-
-class RankWorld:
-    """`jobs.world.World` among simulated ranks."""
-
-    def __init__(self, machine: "Machine", rank: Rank) -> None:
-        self._machine = machine
-        self._rank = rank
-        self.rank, self.size = rank.number, rank.world.size
-
-    def share(self, value: Any) -> list[Any]:
-        rank, world = self._rank, self._rank.world
-        met = world.met.setdefault(rank.turn, {})
-        met[rank.number] = value
-        if len(met) == world.size:
-            for other in world.waiting:
-                assert other.task
-                other.task.wake()
-            world.waiting.clear()
-            world.met.pop(rank.turn - 1, None)
-        else:
-            assert rank.task
-            world.waiting.append(rank)
-            rank.task.sleep(None)
-        rank.turn += 1
-        return [met[number] for number in range(world.size)]
-
-    def from_first(self, make: Callable[[], Any]) -> Any:
-        return self.share(make() if self.rank == 0 else None)[0]
-
-    def wait(self, look: Callable[[], None]) -> None:
-        look()
-        self.share(None)
-
-    def gather(self, results: Results) -> Results | None:
-        everything = self.share(results)
-        if self.rank:
-            return None
-        with self._machine.times.of("gathered by rank 0"):
-            return merge(everything)
-
-    def abort(self) -> NoReturn:
-        self._rank.aborted = True
-        raise Killed
-
-
-class SimulatedMeter:
-    """`jobs.meter.Meter` of trials that only take their time."""
-
-    def __init__(self, machine: "Machine", plan: Plan, *_: object, **options: Any) -> None:
-        self._machine = machine
-        self._plan = plan
-        self._journal: Journal = options["journal"]
-        self._watch = options["watch"]
-
-    def measure(self, cell: Cell, number: int, order: int, sampling_ns: int) -> TrialRow:
-        machine, rank = self._machine, self._machine.here()
-        self._watch.before(number)
-        name = TrialName(self._plan.run_id, cell.cell_id, self._watch.node_id, number, order)
-        draw = np.random.default_rng(int(digest([cell.cell_id, name.node_id, number], 16), 16))
-        wall_s = machine.trial_s * draw.uniform(0.5, 1.5) * rank.node.slowness
-        median_ns = 1e6 * cell.batch / cell.threads * draw.lognormal(0, 0.02)
-        trial = replace(
-            name.row(machine.unix_ns()),
-            process_wall_ns=round(wall_s * 1e9),
-            warmup_count=2,
-            latency_ns=(median_ns * draw.lognormal(0, 0.03, SAMPLES)).astype("<u8"),
-        )
-        try:
-            machine.loop.sleep(wall_s)
-        except Killed:  # while it wrote, perhaps
-            record = _encode(trial, self._plan.run_id)
-            self._journal._file.write(record[: draw.integers(len(record))])
-            raise
-        self._journal.append(trial)
-        machine.finished.append(trial.trial_id)
-        return trial
 
 
 class Machine:
@@ -458,91 +311,3 @@ class Machine:
         assert "sacct" in self.unanswered or not {"", WORDLESS} & {*reasons}, "nobody says why"
         self.reasons.update(reasons)
         return seen
-
-
-def go_on_until_done(run: RunFolder, machine: Machine) -> None:
-    """Do what a user does: submit, wait, look, resume, until all is there."""
-    for _ in range(MOST_GOES):
-        try:
-            resume(run.path, console=QUIET)
-            seen = wait(run.path, console=QUIET)
-        except UserError:  # Slurm refuses: later, then
-            machine.loop.sleep(LOOK_EVERY_S)
-            continue
-        if seen.count("done") == len(seen.jobs):
-            return
-    raise AssertionError(f"not done after {MOST_GOES} goes")
-
-
-def simulate(
-    folder: Path,
-    nodes: int,
-    *,
-    per_node: int = 100,
-    job_nodes: int = 10,
-    job_cells: int = 2,
-    mode: Mode = "replicate",
-    faults: Faults = FAULTS,
-    submitted: int | None = None,
-    seed: int = 0,
-) -> Machine:
-    """Take a run from its plan to its results on a machine; check that nothing is lost or twice.
-
-    Parameters
-    ----------
-    per_node
-        Jobs that each node takes part in.
-    job_nodes, job_cells
-        Of a job.
-    submitted
-        Most jobs that wait or run at a time.
-    """
-    each = job_cells if mode == "replicate" else job_cells / job_nodes
-    machine = Machine(nodes, faults, seed, trial_s=JOB_S / MEASURE.min_trials / each)
-    cells = nodes * per_node // job_nodes * job_cells
-    with machine.times.of("planned"):
-        run = a_run(folder, cells, a_site(job_nodes, submitted), per_job=job_cells, mode=mode)
-
-    def over(error: BaseException | None) -> None:
-        if error:
-            raise error
-
-    with machine.standing_in(), redirect_stderr(StringIO()):
-        Task(machine.loop, partial(go_on_until_done, run, machine), over)
-        machine.loop.run()
-    with machine.times.of("collected"):
-        path = collect_run(run.path)
-    found = [trial.trial_id for trial in read_results(path).trials]
-    assert len({*found}) == len(found), "a trial is there twice"
-    assert {*found} == {*machine.finished}, "a finished trial is lost"
-    assert len({*machine.finished}) == len(machine.finished), "a trial was taken again"
-    plan = Plan.read(run.plan_file)
-    for index in plan.slices:
-        assert not standing(plan, index, slice_results(run, plan, index)).wanted
-    return machine
-
-
-def growing(
-    nodes: Sequence[int] = (10, 100, 1000), cells: Sequence[int] = (2, 10, 50)
-) -> Iterator[Table]:
-    """Yield what each step takes by nodes, each of which takes part in 100 jobs, and by cells."""
-    machines = [_simulated(count) for count in nodes]
-    yield by_size("CPU seconds, by nodes", nodes, [m.times.seconds for m in machines])
-    calls = [{**m.times.calls, **m.asked, "trials": len(m.finished)} for m in machines]
-    yield by_size("how often, by nodes", nodes, calls, "{:,.0f}")
-    machine = machines[-1]
-    told = [[what, f"{count:,}"] for what, count in sorted(machine.happened.items())]
-    yield markdown(("fault", f"{nodes[-1]:,} nodes"), told)
-    said = Counter(re.sub(r"n\d+", "n…", re.sub(r"rank \d+|Rank \d+", "rank …", reason))
-                   for reason in machine.reasons.elements())  # fmt: skip
-    yield markdown(("what status said", "looks × jobs"), [[k, f"{v:,}"] for k, v in said.items()])
-    by_cells = [_simulated(nodes[0], job_cells=count).times.seconds for count in cells]
-    yield by_size("CPU seconds, by cells of a job", cells, by_cells)
-
-
-def _simulated(nodes: int, **options: Any) -> Machine:
-    with on_ram() as folder:
-        begin = cpu_s_of_all()
-        machine = simulate(folder, nodes, **options)
-        machine.times.seconds["all"] = cpu_s_of_all() - begin
-        return machine

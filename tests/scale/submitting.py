@@ -178,7 +178,7 @@ def asking(jobs: Sequence[int] = (100, 1_000, 10_000)) -> Iterator[Table]:
     for count in jobs:
         with on_ram() as folder:
             slurm, times = FakeSlurm(folder / "bin", max_array=100_000), Times(cpu_s_of_all)
-            run = a_run(folder, 100 * count, a_site(), per_job=100)
+            run = a_run(folder, 10 * count, a_site(), per_job=10)
             with slurm.standing_in():
                 submitted(run, slurm)
                 slurm.end(count // 2)
@@ -189,7 +189,7 @@ def asking(jobs: Sequence[int] = (100, 1_000, 10_000)) -> Iterator[Table]:
             assert seen.count("done") == -(-count // 8) and len(seen.jobs) == count
             with times.of("printed"):
                 print_status(seen, QUIET)
-            rows.append([f"{count:,}", f"{100 * count:,}", str(calls["squeue"]),
+            rows.append([f"{count:,}", f"{10 * count:,}", str(calls["squeue"]),
                          str(calls["sacct"])])  # fmt: skip
             seconds.append(times.seconds)
     yield markdown(("jobs", "cells", "squeue calls", "sacct calls"), rows)
