@@ -220,6 +220,9 @@ def test_a_job_is_found_by_name_where_its_id_was_never_recorded(
          "there is no image x on c1"),
         ("FATAL:   container creation failed\nsrun: error: c1: task 0: Exited with exit code 255",
          "FATAL:   container creation failed"),
+        ("\x1b[91mERROR  : Requesting capability set\n\x1b[0msrun: error: c1: task 0: Exited with "
+         "exit code 1\nsrun: launch/slurm: _step_signal: Terminating StepId=7.0",
+         "ERROR  : Requesting capability set"),
         ("/usr/bin/python3: Error while finding module 'x': No module named 'submitit'",
          "No module named 'submitit'"),
         ("slurmstepd-c1: error: *** JOB 12 ON c1 CANCELLED AT DUE TO PREEMPTION ***"

@@ -55,6 +55,9 @@ THEIRS = re.compile(
 EXITED = re.compile(r"^srun: error: (\S+): tasks? (\S+): (.+?)(?: \(core dumped\))?$", re.MULTILINE)
 """How srun tells of a rank: `Exited with exit code 137` from a container, `Killed` without one."""
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""In which Apptainer writes some of what it says, to a file as well."""
+
 SIGNALLED = 128
 """A shell's exit code for a process that a signal has ended: this and the signal's number."""
 LEAST_FREE_BYTES = 1_000_000
@@ -285,7 +288,8 @@ def _in_short(word: str) -> str:
 
 def _telling_lines(logs: Sequence[Path]) -> list[str]:
     """Return up to two lines of all ranks' standard errors that say what happened."""
-    text = "\n".join(harmless(BEGUN.split(path.read_text(errors="replace"))[-1]) for path in logs)
+    texts = (COLOUR.sub("", path.read_text(errors="replace")) for path in logs)
+    text = "\n".join(harmless(BEGUN.split(said)[-1]) for said in texts)
     lines = (
         OURS.findall(text)
         or THEIRS.findall(text)
