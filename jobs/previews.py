@@ -89,7 +89,8 @@ def preview(sweep: Sweep, store: Path | str | None = None) -> dict[str, Any]:
     -------
     dict
         `cells`, a list of objects with a key for each axis and `cell_id`; `artifacts`, a list of
-        objects with `artifact_key`, `model`, `quantization`, `name` and `built`;
+        objects with `artifact_key`, `model`, `quantization`, `name`, `built` and `refusal` (why
+        nobody can make it; its cells will fail);
         `projected_seconds`, and its parts `projected_build_seconds` and
         `projected_measure_seconds`.
 
@@ -118,6 +119,7 @@ def _preview(grid: Grid, artifacts: ArtifactStore) -> dict[str, Any]:
                 "quantization": request.quantization,
                 "name": request.name,
                 "built": key not in projection.to_build,
+                "refusal": request.refusal,
             }
             for key, request in requests.items()
         ],
@@ -142,11 +144,11 @@ def print_preview(seen: dict[str, Any], console: Console) -> None:
     if alike:
         said = (f"{name.replace('_', ' ')} {value}" for name, value in alike.items())
         console.print(f"All: {', '.join(said)}.")
-    waiting = [a for a in seen["artifacts"] if not a["built"]]
+    waiting = [a for a in seen["artifacts"] if not a["built"] and not a["refusal"]]
     plural = "s" * (len(seen["artifacts"]) != 1)
     console.print(f"{len(seen['artifacts'])} artifact{plural}, {len(waiting)} of them to build:")
     for artifact in seen["artifacts"]:
-        state = "in the store" if artifact["built"] else "to build"
+        state = artifact["refusal"] or ("in the store" if artifact["built"] else "to build")
         console.print(f"  {artifact['name']}: {state}")
     console.print(
         f"Projected: {duration(seen['projected_build_seconds'])} to build, "

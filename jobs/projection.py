@@ -53,7 +53,8 @@ class Projection:
 def project(grid: Grid, store: ArtifactStore) -> Projection:
     """Project the time to build the artifacts of `grid` and to take the least trials."""
     keys = grid.artifact_keys
-    to_build = tuple(key for key in keys if store.find(key) is None)
+    refused = {request.key for request in grid.requests.values() if request.refusal}
+    to_build = tuple(key for key in keys if key not in refused and store.find(key) is None)
     per_trial = [planned.trial_seconds for planned in planned_cells(grid, store)]
     return Projection(
         build_seconds=len(to_build) * BUILD_S / len(granted_cpus()),

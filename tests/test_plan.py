@@ -74,6 +74,22 @@ def test_the_preview_on_the_command_line(
         assert word in said
 
 
+def test_what_nobody_can_make_is_said_before_it_is_tried(
+    litesweep: Litesweep, tmp_path: Path, tiny_tflite: Path
+) -> None:
+    shutil.copy(tiny_tflite, tmp_path / "m.tflite")
+    (tmp_path / "s.toml").write_text(
+        'name = "s"\naxes.model = ["m"]\naxes.optimization = ["none", "prune@0.5"]\n'
+        'models.m.source = "m.tflite"\n'
+    )
+    said = " ".join(litesweep("plan", "s.toml").stdout.split())
+    assert "2 artifacts, 1 of them to build: m float32: to build" in said
+    assert "m prune@0.5 float32: m.tflite cannot be optimised (prune@0.5): that needs" in said
+    plain, pruned = json.loads(litesweep("plan", "s.toml", "--json").stdout)["artifacts"]
+    assert plain["refusal"] == ""
+    assert "cannot be optimised" in pruned["refusal"]
+
+
 def test_slow_recipes_are_budgeted_for() -> None:
     assert trial_seconds(cell("int16x8"), None) > 5 * trial_seconds(cell("float32"), None)
     assert trial_seconds(cell("float32", 2), built(60)) < trial_seconds(cell("float32"), built(60))
