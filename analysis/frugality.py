@@ -139,7 +139,7 @@ def _named(pattern: str, found: Intervals) -> dict[str, Array]:
     return {pattern.format(end): value for end, value in ends.items()}
 
 
-def lacks(said: Array, groups: Ints) -> tuple[Ints, list[str]]:
+def lacks(said: Array, groups: Ints) -> tuple[Ints, npt.NDArray[np.object_]]:
     """Return what of the energy of trials is not known, and why, of each group of them.
 
     Parameters
@@ -151,19 +151,23 @@ def lacks(said: Array, groups: Ints) -> tuple[Ints, list[str]]:
 
     Returns
     -------
-    The groups, and of each what its trials say; empty where all is known.
+    groups, lacks
+        The groups, and of each what its trials say; empty where all is known.
     """
     values = said.tolist()
     numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
     codes = np.array([numbers[value] for value in values], np.int64)
-    words = texts(np.array([*numbers]))
+    words = np.array([_once(text) for text in texts(np.array([*numbers]))], object)
     order, pools = pooled(groups, codes)
     firsts = order[pools.starts]
-    of_groups: dict[int, list[str]] = {}
-    for group, code in zip(groups[firsts].tolist(), codes[firsts].tolist(), strict=True):
-        of_groups.setdefault(group, []).append(words[code])
-    joined = {
-        tuple(parts): "; ".join(dict.fromkeys(filter(None, "; ".join(parts).split("; "))))
-        for parts in of_groups.values()
-    }
-    return np.array([*of_groups], np.int64), [joined[tuple(parts)] for parts in of_groups.values()]
+    those, starts, counts = np.unique(groups[firsts], return_index=True, return_counts=True)
+    found = words[codes[firsts[starts]]] if len(those) else np.empty(0, object)
+    for number in np.flatnonzero(counts > 1):
+        several = codes[firsts[starts[number] : starts[number] + counts[number]]]
+        found[number] = _once("; ".join(words[several]))
+    return those, found
+
+
+def _once(text: str) -> str:
+    """Return the parts of a text, each once."""
+    return "; ".join(dict.fromkeys(part for part in text.split("; ") if part))
