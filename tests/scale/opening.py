@@ -87,14 +87,12 @@ tell(taken=since(begin), slow=float(found[1]))
 """A question of one's own over all samples."""
 
 TO_CSV = """
-import numpy as np, pandas as pd
+import pandas as pd
 from analysis import samples
-from analysis.measured import measured
 latency = samples(file)
-trial = np.unique(latency["trial_id"].values, return_inverse=True)[1]
-frame = pd.DataFrame({"trial": trial, "latency_ns": latency.values})
-for axis in ("model", "quantization", "threads", "cpu_type"):
-    frame[axis] = latency[axis].values
+columns = ("model", "quantization", "threads", "cpu_type", "node", "round")
+frame = pd.DataFrame({name: pd.Categorical(latency[name].values) for name in columns})
+frame["latency_ns"] = latency.values
 frame.to_csv(f"{scratch}/samples.csv", index=False)
 tell(bytes=os.path.getsize(f"{scratch}/samples.csv"))
 """
@@ -104,7 +102,7 @@ import pandas as pd
 begin = wall_and_cpu()
 frame = pd.read_csv(f"{scratch}/samples.csv")
 cell = ["model", "quantization", "threads", "cpu_type"]
-of_trials = frame.groupby([*cell, "trial"], sort=False)["latency_ns"].median()
+of_trials = frame.groupby([*cell, "node", "round"], sort=False)["latency_ns"].median()
 of_trials.groupby(cell, sort=False).median()
 tell(taken=since(begin))
 """
