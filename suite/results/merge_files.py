@@ -4,7 +4,7 @@ import io
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -44,7 +44,7 @@ def _columns(parts: Iterable[Path | Results]) -> Iterator[Columns]:
     small: list[Path] = []
     waiting: deque[Future[Columns]] = deque()
     processes = min(PROCESSES, len(os.sched_getaffinity(0)))
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with _pool(processes) as pool:
         for part in parts:
             if isinstance(part, Results):
                 yield with_figures(columns_of(part))
@@ -60,6 +60,13 @@ def _columns(parts: Iterable[Path | Results]) -> Iterator[Columns]:
         while waiting:
             yield waiting.popleft().result()
     yield from map(with_figures, map(read_columns, small))
+
+
+def _pool(processes: int) -> Executor:
+    try:
+        return ProcessPoolExecutor(processes, get_context("spawn"))
+    except OSError:  # processes have locks in /dev/shm, which may be full
+        return ThreadPoolExecutor(1)
 
 
 def _read_together(paths: Sequence[Path]) -> Columns:
