@@ -22,6 +22,7 @@ from suite.results.rows import Results
 from suite.results.write import CHUNK_BYTES, write_results
 from tests.conftest import REPOSITORY
 from tests.rows import a_cell, a_node, a_state, a_trial, an_artifact
+from tests.scale.growth import markdown
 
 SIZES = (100, 1_000, 10_000)
 """Shards."""
@@ -278,11 +279,6 @@ HEAD = [
     *("shards", "samples", "merge", "speed, copying samples is 1", "all variables", "the result"),
     *("peak memory", "bytes a sample", "with all else", "load before"),
 ]
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table."""
-    return [f"| {' | '.join(line)} |" for line in (head, ["---:"] * len(head), *rows)]
 
 
 def merging(sizes: Sequence[int] = SIZES) -> Iterator[list[str]]:
