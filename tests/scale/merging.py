@@ -276,8 +276,8 @@ def measured(shards: Sequence[Path], folder: Path) -> list[str]:
 
 
 HEAD = [
-    *("shards", "samples", "merge", "speed, copying samples is 1", "all variables", "the result"),
-    *("peak memory", "bytes a sample", "with all else", "load before"),
+    *("shards", "samples", "merge", "to copying the samples alone", "to copying all variables"),
+    *("to copying the result", "peak memory, at most", "bytes a sample", "with all else", "load"),
 ]
 
 
