@@ -77,5 +77,6 @@ def by_size(
     for step in found[-1]:
         values = [each.get(step, math.nan) for each in found]
         grows = f"{power(sizes, values):.2f}" if len(sizes) > 1 and min(values[-2:]) > 0 else "-"
-        rows.append([step, *(unit.format(v) for v in values), grows])
+        shown = ("-" if math.isnan(value) else unit.format(value) for value in values)
+        rows.append([step, *shown, grows])
     return markdown([what, *(f"{size:,}" for size in sizes), "power"], rows)

@@ -31,15 +31,15 @@ MEASURE = Measure(min_trials=2, max_trials=3, precision=0.01)
 
 
 def a_sweep(cells: int, measure: Measure = MEASURE, cpu_type: str = "a") -> Sweep:
-    """Return a sweep of so many cells, a hundred for each batch size of a model."""
+    """Return a sweep of so many cells: of some hundreds, or of fewer for fewer thread counts."""
     return Sweep(
         name="scale",
         axes=Axes(
             model=("m",),
             quantization=QUANTIZATIONS,
-            threads=THREADS,
+            threads=THREADS[: cells // len(QUANTIZATIONS)],
             cpu_type=(cpu_type,),
-            batch=tuple(range(1, cells // CELLS_PER_BATCH + 1)),
+            batch=tuple(range(1, max(1, cells // CELLS_PER_BATCH) + 1)),
         ),
         models={"m": ModelSpec(source="keras:ResNet50")},
         measure=measure,

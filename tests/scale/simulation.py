@@ -80,8 +80,9 @@ def simulate(
     with machine.standing_in(), redirect_stderr(StringIO()):
         Task(machine.loop, partial(go_on_until_done, run, machine), over)
         machine.loop.run()
-    with machine.times.of("collected"):
-        path = collect_run(run.path)
+    begin = cpu_s_of_all()
+    path = collect_run(run.path)
+    machine.times.seconds["collected"] = cpu_s_of_all() - begin
     found = [trial.trial_id for trial in read_results(path).trials]
     assert len({*found}) == len(found), "a trial is there twice"
     assert {*found} == {*machine.finished}, "a finished trial is lost"
