@@ -503,6 +503,7 @@ def test_the_energy_of_several_instances_is_that_of_their_window(
     assert trial.frequency_after_hz == 2.6e9
     alone = measured(tiny_tflite)
     assert trial.steady_rss_bytes > 1.5 * alone.steady_rss_bytes
-    used = Used.by(trial, 1)
+    samples = len(trial.latency_ns) - trial.warmup_count
+    used = Used.by(lambda name: getattr(trial, name), samples, 1)
     assert used.package_j == pytest.approx(2 * WATTS / trial.throughput_per_s, rel=0.2)
     assert used.idle_package_j == pytest.approx(10 / trial.throughput_per_s, rel=1e-6)
