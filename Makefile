@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint con
 # pip says nothing while it unpacks, for a minute or more: how much is there is said meanwhile.
 INSTALL = @(while sleep 5 >/dev/null 2>&1; kill -0 $$$$ 2>/dev/null; do du -sh $(VENV); done) & $(PIP)
 
-.PHONY: help setup demo cluster-demo test lint types check audit docs bench baseline optimizations clean
+.PHONY: help setup demo cluster-demo test lint types check audit docs bench baseline optimizations faults clean
 help:
 	@echo "make demo      set up, measure a ResNet50, print the table, draw the figures"
 	@echo "make cluster-demo  the same on a throw-away Slurm cluster (Debian 12, root)"
@@ -15,6 +15,7 @@ help:
 	@echo "make audit     look the pinned packages up among known vulnerabilities"
 	@echo "make docs      build the site into build/docs"
 	@echo "make bench     compare with other harnesses: ratios, no absolute times"
+	@echo "make faults    kill, fill, cut and double everything: what is promised, and whether it holds"
 	@echo "make baseline  measure the baseline anew and rewrite docs/baseline.md"
 	@echo "make optimizations  the same for docs/optimizations.md: half an hour, without building"
 	@echo "make clean     remove what was built; runs/ stays"
@@ -58,6 +59,8 @@ docs: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks
+faults: $(VENV)/.test
+	$(BIN)/python -m tests.faults
 baseline: $(VENV)/.demo
 	$(BIN)/litesweep run jobs/examples/resnet50-baseline.toml --out runs/baseline
 	$(BIN)/python docs/baseline.py runs/baseline > docs/baseline.md
