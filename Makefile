@@ -6,13 +6,14 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint con
 # pip says nothing while it unpacks, for a minute or more: how much is there is said meanwhile.
 INSTALL = @(while sleep 5 >/dev/null 2>&1; kill -0 $$$$ 2>/dev/null; do du -sh $(VENV); done) & $(PIP)
 
-.PHONY: help setup demo cluster-demo test lint types check audit docs bench baseline optimizations faults clean
+.PHONY: help setup demo cluster-demo test lint types check audit fuzz docs bench baseline optimizations faults clean
 help:
 	@echo "make demo      set up, measure a ResNet50, print the table, draw the figures"
 	@echo "make cluster-demo  the same on a throw-away Slurm cluster (Debian 12, root)"
 	@echo "make test      set up and run the tests"
 	@echo "make check     lint and types"
 	@echo "make audit     look the pinned packages up among known vulnerabilities"
+	@echo "make fuzz      alter files of every kind, guided by coverage, for SECONDS=60 each"
 	@echo "make docs      build the site into build/docs"
 	@echo "make bench     compare with other harnesses: ratios, no absolute times"
 	@echo "make faults    kill, fill, cut and double everything: what is promised, and whether it holds"
@@ -52,6 +53,13 @@ check: lint types
 audit: $(VENV)/.test
 	$(PIP) --quiet pip-audit
 	PATH=$(BIN):$$PATH .ci/audit
+
+SECONDS ?= 60
+fuzz: $(VENV)/.test
+	$(PIP) --quiet --editable ".[fuzz]"
+	FUZZ_EXAMPLES=500 $(BIN)/python -m pytest tests/test_fuzz_files.py
+	for name in $$($(BIN)/python -m tests.fuzz.guided); do \
+		$(BIN)/python -m tests.fuzz.guided $$name -max_total_time=$(SECONDS) || exit; done
 
 docs: $(VENV)/.test
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs

@@ -245,6 +245,8 @@ def _versions(old: str, new: str) -> Iterator[str]:
         of_old, of_new = json.loads(old or "{}"), json.loads(new or "{}")
     except ValueError:
         return
+    if not (isinstance(of_old, dict) and isinstance(of_new, dict)):
+        return
     for name in sorted({*of_old, *of_new}):
         if of_old.get(name) != of_new.get(name):
             yield f"{name} {of_old.get(name, 'none')} → {of_new.get(name, 'none')}"

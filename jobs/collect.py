@@ -1,6 +1,7 @@
 """Collecting: the shards of a run's jobs, and the journals of those that died, into one file."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from jobs.plan import Plan
@@ -8,7 +9,7 @@ from jobs.run_folder import RunFolder
 from suite.atomic import whole_file, write_whole
 from suite.canonical import digest
 from suite.errors import UserError
-from suite.journal import read_journal
+from suite.journal import JournalContent, read_journal
 from suite.results.merge_files import merge_files
 from suite.results.rows import Results
 from suite.results.seal import seal_in
@@ -34,6 +35,11 @@ def collect(folder: RunFolder) -> None:
         merge_files(folder.results_file, _parts(folder, plan))
     except UserError as error:
         raise _of_shards(error, folder, plan) from error
+    except (ValueError, OverflowError) as error:
+        raise UserError(
+            f"What the jobs of {folder.path} have left does not fit together: {error}.",
+            "Is there a journal or a shard of another run among them?",
+        ) from error
     write_whole(folder.collected_file, made_of + _seen(folder.results_file))
 
 
@@ -110,7 +116,7 @@ def slice_results(
         Of the job, beside the plan's.
     """
     wanted = folder.journal_hosts(index) if hosts is None else [*hosts]
-    journals = [read_journal(folder.journal(index, host)) for host in wanted]
+    journals = [_described(read_journal(folder.journal(index, host))) for host in wanted]
     lines = [
         _line(folder, index, host, journal.whole_bytes)
         for host, journal in zip(wanted, journals, strict=True)
@@ -126,6 +132,23 @@ def slice_results(
         states=tuple(state for journal in journals for state in journal.states),
         instances=tuple(row for journal in journals for row in journal.instances),
         operators=tuple(row for journal in journals for row in journal.operators),
+    )
+
+
+def _described(journal: JournalContent) -> JournalContent:
+    """Leave out what is of a node whose own record a fault has hit.
+
+    It is there again when a later job on that node has recorded what it is.
+    """
+    known = {node.node_id for node in journal.nodes}
+    trials = tuple(trial for trial in journal.trials if trial.node_id in known)
+    taken = {trial.trial_id for trial in trials}
+    return replace(
+        journal,
+        trials=trials,
+        states=tuple(state for state in journal.states if state.state_node_id in known),
+        instances=tuple(row for row in journal.instances if row.instance_trial_id in taken),
+        operators=tuple(row for row in journal.operators if row.operator_node_id in known),
     )
 
 

@@ -16,8 +16,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, TypeAdapter
 
 from suite.atomic import whole_file
-from suite.cells import Cell
+from suite.cells import AXES, Cell
 from suite.errors import UserError
+from suite.results.axes import LATER_AXES
 from suite.results.rows import LOCAL, ArtifactRow, CellRow, Results
 from suite.sweep import Measure
 
@@ -163,7 +164,7 @@ class Plan:
         with path.open("rb") as file:
             head = _parsed(_HEAD, file.readline(), path)
             parts = [_parsed(_PART, line, path) for line in file]
-        return head.plan(dict(enumerate(parts)))
+        return _checked(head.plan(dict(enumerate(parts))), path)
 
     @staticmethod
     def read_slice(path: Path, index: int) -> "Plan":
@@ -177,7 +178,7 @@ class Plan:
         with path.open("rb") as file:
             head = _parsed(_HEAD, file.readline(), path)
             file.seek(head.starts[index], 1)
-            return head.plan({index: _parsed(_PART, file.readline(), path)})
+            return _checked(head.plan({index: _parsed(_PART, file.readline(), path)}), path)
 
     @staticmethod
     def read_slices(path: Path) -> tuple[dict[int, Slice], int]:
@@ -249,3 +250,14 @@ def _parsed(adapter: TypeAdapter[T], line: bytes, path: Path) -> T:
             f"The plan {str(path)!r} was written by another release of litesweep.",
             "Go on with that release, or choose another folder with --out.",
         ) from error
+
+
+def _checked(plan: Plan, path: Path) -> Plan:
+    """Refuse a plan that refers to what is not in it."""
+    keys = {planned.cell.cell_id: planned.artifact_key for planned in plan.cells}
+    wanted = {cell_id for slice_ in plan.slices.values() for cell_id in slice_.cell_ids}
+    lacks = wanted - keys.keys() or {keys[cell_id] for cell_id in wanted} - plan.artifacts.keys()
+    unknown = {*plan.axes} - {*AXES, *LATER_AXES}
+    if lacks or unknown or {"run_id", "packages"} - plan.provenance.keys():
+        raise UserError(f"The plan {str(path)!r} is damaged: something in it refers to nothing.")
+    return plan

@@ -23,7 +23,7 @@ import numpy as np
 
 from suite.atomic import sync
 from suite.errors import UserError, no_locks
-from suite.results.normal import KINDS, normal
+from suite.results.normal import KINDS, check_types, normal
 from suite.results.rows import InstanceRow, NodeRow, OperatorRow, Ragged, StateRow, TrialRow
 
 MAGIC = b"\x93LSJ\r\n\x1a\x01"
@@ -31,6 +31,8 @@ MAGIC = b"\x93LSJ\r\n\x1a\x01"
 
 _SIZES = struct.Struct("<8sII")
 _CRC = struct.Struct("<I")
+MOST_CHECKED = 16
+"""Times a journal's size: what bytes that only look like records may cost. Faults cost a few."""
 JournalRow = NodeRow | TrialRow | StateRow | InstanceRow | OperatorRow
 _KIND_NAMES: dict[type[JournalRow], str] = {
     NodeRow: "node",
@@ -211,14 +213,18 @@ def _decode(record: _Record, path: Path) -> JournalRow | None:
     row_type: Any = {name: known for known, name in _KIND_NAMES.items()}.get(record.kind)
     if row_type is None:
         return None
-    values = {
-        name: np.frombuffer(record.samples, "<u8") if isinstance(k, Ragged) else record.values[name]
-        for name, k in KINDS[row_type].items()
-        if isinstance(k, Ragged) or name in record.values
-    }
     try:
-        return row_type(**values)  # type: ignore[no-any-return]
-    except TypeError as error:
+        values = {
+            name: np.frombuffer(record.samples, "<u8")
+            if isinstance(kind, Ragged)
+            else record.values[name]
+            for name, kind in KINDS[row_type].items()
+            if isinstance(kind, Ragged) or name in record.values
+        }
+        row: JournalRow = row_type(**values)
+        check_types(row)
+        return row
+    except (TypeError, ValueError) as error:
         raise UserError(
             f"The journal {str(path)!r} was written by another release of litesweep: {error}."
         ) from error
@@ -226,13 +232,17 @@ def _decode(record: _Record, path: Path) -> JournalRow | None:
 
 def _records_of(data: bytes, path: Path) -> list[_Record]:
     """Return the whole records in `data`, which must be of one run."""
-    records = []
-    position = 0
+    records: list[_Record] = []
+    position = checked = 0
     while position >= 0:
-        if record := _record_at(data, position):
+        ends = _ends_at(data, position)
+        if ends and (record := _record_at(data, position, *ends, path)):
             records.append(record)
             position = record.end
         else:
+            checked += ends[1] - position if ends else 0
+            if checked > MOST_CHECKED * len(data):
+                raise UserError(f"The journal {str(path)!r} is damaged as no fault would do it.")
             position = data.find(MAGIC, position + 1)
     if not records and data[: len(MAGIC)] != MAGIC[: len(data)]:
         raise UserError(f"{str(path)!r} is no journal of litesweep's, or of another release.")
@@ -241,21 +251,35 @@ def _records_of(data: bytes, path: Path) -> list[_Record]:
     return records
 
 
-def _record_at(data: bytes, start: int) -> _Record | None:
-    """Return the record that begins at `start`, if a whole one does."""
+def _ends_at(data: bytes, start: int) -> tuple[int, int] | None:
+    """Return where text and samples of the record that begins at `start` end, by what it says."""
     text_start = start + _SIZES.size + _CRC.size
     if text_start > len(data):
         return None
     magic, text_size, samples_size = _SIZES.unpack_from(data, start)
-    (crc,) = _CRC.unpack_from(data, start + _SIZES.size)
-    samples_start = text_start + text_size
-    end = samples_start + samples_size
-    if magic != MAGIC or end > len(data):
+    end = text_start + text_size + samples_size
+    return (text_start + text_size, end) if magic == MAGIC and end <= len(data) else None
+
+
+def _record_at(data: bytes, start: int, text_end: int, end: int, path: Path) -> _Record | None:
+    """Return the record that begins at `start`, if it is whole.
+
+    Raises
+    ------
+    UserError
+        If it is whole, and none of ours.
+    """
+    crc_start, text_start = start + _SIZES.size, start + _SIZES.size + _CRC.size
+    (crc,) = _CRC.unpack_from(data, crc_start)
+    if zlib.crc32(data[text_start:end], zlib.crc32(data[start:crc_start])) != crc:
         return None
-    found = zlib.crc32(data[text_start:end], zlib.crc32(data[start : start + _SIZES.size]))
-    if found != crc:
-        return None
-    text = json.loads(data[text_start:samples_start])
-    return _Record(
-        start, end, text["run_id"], text["kind"], text["values"], data[samples_start:end]
-    )
+    try:
+        said = json.loads(data[text_start:text_end])
+        named = said["run_id"], said["kind"]
+        if not (all(isinstance(name, str) for name in named) and isinstance(said["values"], dict)):
+            raise TypeError("a record of something else")
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"The journal {str(path)!r} has a record that is none of litesweep's."
+        ) from error
+    return _Record(start, end, *named, said["values"], data[text_end:end])

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from analysis.others.measurement import ForeignError, Measurement, number, per_second
+from analysis.others.measurement import ForeignError, Measurement, as_float, number, per_second
 
 DETAIL, SUMMARY = "mlperf_log_detail.txt", "mlperf_log_summary.txt"
 DETAIL_SIGN, SUMMARY_SIGN = ":::MLLOG ", "MLPerf Results Summary"
@@ -152,4 +152,4 @@ def _latencies(said: Said, kind: str = "", percentile: str = "") -> dict[str, fl
 def _maybe(said: Said, key: str) -> float:
     """Return a number; NaN where there is none, for which LoadGen also writes 0."""
     value = said.get(key)
-    return float(value) if isinstance(value, int | float) and value > 0 else math.nan
+    return as_float(value) if isinstance(value, int | float) and value > 0 else math.nan

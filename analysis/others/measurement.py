@@ -61,9 +61,18 @@ def number(said: Mapping[str, Any], key: str) -> float:
     value = said.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ForeignError(f"it has no number {key!r}")
-    if not (math.isfinite(value) and value > 0):
-        raise ForeignError(f"its {key!r} is {value:g}")
-    return float(value)
+    number = as_float(value)
+    if not (math.isfinite(number) and number > 0):
+        raise ForeignError(f"its {key!r} is {number:g}")
+    return number
+
+
+def as_float(value: float) -> float:
+    """Return a number of a JSON file, where whole ones have any number of digits."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def per_second(latency_ns: float) -> float:

@@ -31,7 +31,7 @@ def read(said: dict[str, Any]) -> list[Measurement]:
     shared = said.get("metadata", {})
     try:
         return [_measurement(benchmark, shared) for benchmark in said["benchmarks"]]
-    except (LookupError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ForeignError("its benchmarks are not as pyperf writes them") from error
 
 

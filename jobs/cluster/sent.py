@@ -5,12 +5,16 @@ And one of the jobs that the user has ended.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from typing import Any, TypeVar
 
 from jobs.run_folder import RunFolder
+from suite.errors import UserError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,25 +48,52 @@ class Sent:
 
 
 def read_sent(folder: RunFolder) -> list[Sent]:
-    """Return all submissions of a run, the oldest first."""
+    """Return all submissions of a run, the oldest first.
+
+    Raises
+    ------
+    UserError
+        If the file has something else in it.
+    """
     if not folder.sent_file.exists():
         return []
     found: dict[str, Sent] = {}
-    for line in folder.sent_file.read_text().splitlines():
+    for line in folder.sent_file.read_text(errors="replace").splitlines():
         try:
             said = json.loads(line)
-        except ValueError:  # a line that a full disk or a kill has cut off
+        except (ValueError, RecursionError):  # a line that a full disk or a kill has cut off
             continue
-        name = said["name"]
-        if "slices" in said:
-            found[name] = Sent(name, said["at"], tuple(said["slices"]))
-        elif "cancelled" in said:
-            cancelled = (*found[name].cancelled, *said["cancelled"])
-            found[name] = replace(found[name], cancelled=cancelled)
-        else:
-            job_ids = tuple(said["job_ids"])
-            found[name] = replace(found[name], job_ids=job_ids, refused=not job_ids)
+        try:
+            _take(found, said)
+        except (ValueError, LookupError, TypeError) as error:
+            raise UserError(
+                f"{str(folder.sent_file)!r} has a line that is none of litesweep's: {line[:60]!r}."
+            ) from error
     return list(found.values())
+
+
+def _take(found: dict[str, Sent], said: Any) -> None:
+    """Add what a line says to what those before it have said."""
+    (name,) = _all(str, [said["name"]])
+    if "slices" in said:
+        datetime.fromisoformat(said["at"])
+        found[name] = Sent(name, said["at"], _all(int, said["slices"]))
+    elif "cancelled" in said:
+        cancelled = (*found[name].cancelled, *_all(str, said["cancelled"]))
+        found[name] = replace(found[name], cancelled=cancelled)
+    else:
+        job_ids = _all(str, said["job_ids"])
+        if job_ids and len(job_ids) != len(found[name].slices):
+            raise ValueError("not as many jobs as slices")
+        found[name] = replace(found[name], job_ids=job_ids, refused=not job_ids)
+
+
+def _all(kind: type[T], values: Iterable[Any]) -> tuple[T, ...]:
+    """Return values that must all be of one type."""
+    taken = tuple(values)
+    if not all(isinstance(value, kind) for value in taken):
+        raise TypeError(f"{kind.__name__} is wanted")
+    return taken
 
 
 def record_intent(folder: RunFolder, name: str, slices: Sequence[int]) -> None:

@@ -1,6 +1,7 @@
 """How a submitted run stands: jobs by state, cells done, time left, what failed and why."""
 
 import json
+import math
 import re
 import shutil
 import signal
@@ -256,13 +257,16 @@ def _progress(folder: RunFolder, index: int, every_node: bool) -> tuple[int, flo
     said = []
     for path in folder.job_logs(index).glob("*.json"):
         try:
-            said.append(json.loads(path.read_text()))
-        except (OSError, ValueError):  # being replaced just now
-            continue
+            told = json.loads(path.read_text())
+            done, left_s = int(told["cells_done"]), float(told["seconds_left"])
+            if math.isfinite(left_s):
+                said.append((done, left_s))
+        except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
+            continue  # being replaced just now, or none of ours
     if not said:
         return 0, None
-    done = [told["cells_done"] for told in said]
-    return min(done) if every_node else sum(done), max(told["seconds_left"] for told in said)
+    dones, lefts_s = zip(*said, strict=True)
+    return min(dones) if every_node else sum(dones), max(lefts_s)
 
 
 def _why(folder: RunFolder, index: int, logs: Sequence[Path], state: str) -> str:

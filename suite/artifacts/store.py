@@ -14,6 +14,7 @@ from typing import Self
 
 from suite.atomic import sync
 from suite.errors import UserError
+from suite.results.normal import check_types
 from suite.results.rows import ArtifactRow
 from suite.runtimes.names import ABOUT, LITERT
 
@@ -65,12 +66,14 @@ class ArtifactStore:
         try:
             said = json.loads((folder / DESCRIPTION).read_text())
             row = ArtifactRow(**said["row"])
-        except (FileNotFoundError, ValueError, TypeError):  # damaged, or of another release
+            path = folder / Path(said.get("file", ABOUT[LITERT].file)).name
+            rough_latency_ns = int(said["rough_latency_ns"])
+            check_types(row)
+        except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
+            return None  # damaged, or of another release
+        if not path.is_file():  # a cache may be cleaned file by file
             return None
-        path = folder / said.get("file", ABOUT[LITERT].file)
-        if not path.exists():  # a cache may be cleaned file by file
-            return None
-        return Artifact(path, row, rough_latency_ns=said["rough_latency_ns"])
+        return Artifact(path, row, rough_latency_ns)
 
     @contextmanager
     def building(

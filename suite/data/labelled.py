@@ -1,5 +1,7 @@
 """Labelled examples: what calibrates and fine-tunes a model, and apart from it what scores it."""
 
+import lzma
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -21,6 +23,12 @@ PARTS = ("train", "test")
 NPY, ZIP = b"\x93NUMPY", b"PK"
 """What the files of numpy begin with."""
 MOST_CLASSES = 2**31 - 1
+NO_DATA = (
+    *(OSError, EOFError, ValueError, LookupError, ArithmeticError, SyntaxError, TypeError),
+    *(NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    tokenize.TokenError,
+)
+"""What numpy and zipfile raise over files that are damaged, encrypted, or made to confuse them."""
 DATA_HINT = (
     "Save numeric arrays with numpy.save or numpy.savez, or give a folder of images, "
     "train/CLASS/ and test/CLASS/."
@@ -100,7 +108,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
                 return {"": loaded}
             _check_room(path, loaded.zip)
             arrays = {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except NO_DATA as error:
         raise UserError(
             f"The data in {str(path)!r} cannot be read: {str(error).rstrip('.')}.",
             "Save numeric arrays with numpy.save or numpy.savez.",

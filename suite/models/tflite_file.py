@@ -30,6 +30,11 @@ COMPUTE = {
 VARIABLE_OPERATORS = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
 LEAST_ENTRY_BYTES = 4
 """No entry of a table of the file is smaller: more entries than that fits are made up."""
+MOST_ENTRIES = 2_000_000
+"""Far more than the largest models have: entries may all point to one place, and take time each."""
+TEXT_BYTES = 64
+"""Of a name, which are read as soon as a number."""
+MOST_DIMENSIONS = 64
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self.size = len(data)
         self.model: Any = schema.Model.GetRootAs(data, 0)
-        self.entries_left = self.size // LEAST_ENTRY_BYTES
+        self.entries_left = min(self.size // LEAST_ENTRY_BYTES, MOST_ENTRIES)
         self.buffer_bytes = [
             self._buffer(self.model.Buffers(i)) for i in self._range(self.model.BuffersLength())
         ]
@@ -126,7 +131,7 @@ class _Reader:
 
         at(graph.Inputs, graph.InputsLength())
         at(graph.Outputs, graph.OutputsLength())
-        graph.Name()
+        self._text(graph.Name())
         operators = []
         for i in self._range(graph.OperatorsLength()):
             operator = graph.Operators(i)
@@ -143,11 +148,11 @@ class _Reader:
 
     def check_rest(self) -> None:
         """Visit what no graph refers to."""
-        self.model.Description()
+        self._text(self.model.Description())
         for i in self._range(self.model.MetadataLength()):
-            self.model.Metadata(i).Name()
+            self._text(self.model.Metadata(i).Name())
         for i in self._range(self.model.SignatureDefsLength()):
-            self.model.SignatureDefs(i).SignatureKey()
+            self._text(self.model.SignatureDefs(i).SignatureKey())
 
     def _buffer(self, buffer: Any) -> int:
         """Return how many bytes it holds; 0 for a tensor that is no constant."""
@@ -158,13 +163,15 @@ class _Reader:
         return int(buffer.Size() if buffer.Offset() > 1 else buffer.DataLength())
 
     def _code(self, code: Any) -> str:
-        if custom := code.CustomCode():
+        if custom := self._text(code.CustomCode()):
             return f"CUSTOM:{custom.decode()}"
         # Older files use a byte, newer ones an integer; the larger is the one that is meant.
         return _BUILTIN[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
 
     def _tensor(self, tensor: Any) -> Tensor:
-        tensor.Name()
+        self._text(tensor.Name())
+        if tensor.ShapeLength() > MOST_DIMENSIONS:
+            raise IndexError("more dimensions than a tensor has")
         self._vector(tensor, tensor.Shape, tensor.ShapeLength())
         self._vector(tensor, tensor.ShapeSignature, tensor.ShapeSignatureLength())
         if quantization := tensor.Quantization():
@@ -181,6 +188,11 @@ class _Reader:
             raise IndexError("a vector is longer than the file")
         if length:
             element(length - 1)
+
+    def _text(self, text: bytes | None) -> bytes:
+        """Return a name; many may be one and the same text, which is copied for each."""
+        self._range(len(text or b"") // TEXT_BYTES)
+        return text or b""
 
     def _range(self, count: int) -> range:
         self.entries_left -= count

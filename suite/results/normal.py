@@ -48,6 +48,12 @@ KINDS: Mapping[type, Mapping[str, Kind]] = {
 """How each field of each type of row is stored; the first field is the row's id."""
 
 
+RANGES = {
+    dtype: range(np.iinfo(dtype).min, np.iinfo(dtype).max + 1) for dtype in ("i4", "i8", "u4", "u8")
+}
+"""The whole numbers that each type holds."""
+
+
 def rows_of(results: Results) -> dict[str, tuple[Any, ...]]:
     """Return the rows of `results` by dimension."""
     return {dimension: getattr(results, f"{dimension}s") for dimension in DIMENSIONS}
@@ -94,6 +100,31 @@ def _normal(value: Any, kind: Kind) -> Any:
             return float("nan") if np.isnan(value) else float(value)  # NaN has many spellings
         case _:
             return int(value)
+
+
+def check_types(row: Row) -> None:
+    """Refuse a row, made of what a file says, whose values cannot be stored.
+
+    Raises
+    ------
+    TypeError
+        Which names the field.
+    """
+    for name, kind in KINDS[type(row)].items():
+        if not _can_be(getattr(row, name), kind):
+            raise TypeError(f"{name} is {repr(getattr(row, name))[:40]}")
+
+
+def _can_be(value: Any, kind: Kind) -> bool:
+    match kind:
+        case IndexOf() | Column(dtype="str"):
+            return isinstance(value, str)
+        case Column(dtype="f8"):
+            return isinstance(value, float) or (type(value) is int and value in RANGES["i8"])
+        case Column(dtype=dtype):
+            return type(value) is int and value in RANGES[dtype]
+        case _:
+            return True
 
 
 def read_only(values: npt.ArrayLike, dtype: str) -> npt.NDArray[Any]:

@@ -1,9 +1,10 @@
 """Read results back from their HDF5 file."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import MISSING, dataclass
 from functools import cache, lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,17 @@ from suite.results.columns import (
     rows_in,
     with_starts,
 )
+from suite.results.form import (
+    MOST_UNPACKED,
+    check_kind,
+    check_storage,
+    is_survived,
+    names_in,
+)
 from suite.results.layout import content_digest, index_of
 from suite.results.normal import DIMENSIONS, KINDS
 from suite.results.rows import (
+    FILL_INDEX,
     READABLE,
     SCHEMA_VERSION,
     Expanded,
@@ -68,9 +77,19 @@ def read_columns(path: Path) -> Columns:
         raise UserError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     if is_broken(content):
         raise UserError(f"{str(path)!r} is damaged.", AGAIN)
+    if not is_sealed(content) and not is_survived(path):
+        raise UserError(f"{str(path)!r} is damaged: the HDF5 library crashes over it.", AGAIN)
+    return _parsed(content, path)
+
+
+def _parsed(content: bytes, path: Path) -> Columns:
     try:
-        with closing(h5py.h5f.open_file_image(content)) as file:
-            return _columns_in(file, path, sealed=is_sealed(content))
+        file = h5py.h5f.open_file_image(content)
+        try:
+            return _columns_in(file, path, len(content), sealed=is_sealed(content))
+        finally:
+            with suppress(RuntimeError):  # on an error it may be closed already
+                file.close()
     except UserError:
         raise
     except Exception as error:  # h5py raises nearly every kind of error on a damaged file
@@ -80,7 +99,7 @@ def read_columns(path: Path) -> Columns:
 # By h5py's lower level, in a fifth of the time: a shard is a hundred arrays of a few rows.
 
 
-def _columns_in(file: Any, path: Path, *, sealed: bool) -> Columns:
+def _columns_in(file: Any, path: Path, file_bytes: int, *, sealed: bool) -> Columns:
     version = _attribute(file, "schema_version")
     if not version:
         raise UserError(
@@ -94,7 +113,10 @@ def _columns_in(file: Any, path: Path, *, sealed: bool) -> Columns:
             "Read it with the release of litesweep that wrote it.",
         )
     axes = tuple(_attribute(file, "axes").split())
-    group, variables = _Variables(h5py.h5g.open(file, b"provenance")), _Variables(file)
+    variables = _Variables(file, file_bytes)
+    if "provenance" not in variables:
+        raise ValueError("it has no provenance")
+    group = _Variables(h5py.h5g.open(file, b"provenance"), file_bytes)
     provenance = {key: _text(group[key][()]) for key in group.names()}
     if not sealed:  # where every byte is as it was written, so are the numbers
         arrays = {name: variables[name] for name in variables.names()}
@@ -123,20 +145,25 @@ def _attribute(file: Any, name: str) -> str:
 class _Variables:
     """The variables of a file, or of a group in it; read when they are asked for."""
 
-    def __init__(self, group: Any) -> None:
+    def __init__(self, group: Any, file_bytes: int) -> None:
         self._group = group
+        self._names = names_in(group)
+        self._left_bytes = MOST_UNPACKED * file_bytes
 
     def __getitem__(self, name: str) -> Array:
         dataset = self._open(name)
+        kind = dataset.get_type()
+        check_kind(kind)
+        self._claim(int(prod(dataset.shape)) * kind.get_size())
         values = np.empty(dataset.shape, dataset.dtype)
-        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values, dataset.get_type())
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values, kind)
         return values
 
     def __contains__(self, name: object) -> bool:
-        return str(name).encode() in self._group
+        return str(name).encode() in self._names
 
     def names(self) -> Iterator[str]:
-        for name in self._group:
+        for name in sorted(self._names):
             item = h5py.h5o.open(self._group, name)
             if isinstance(item, h5py.h5d.DatasetID) and not h5py.h5ds.is_scale(item):
                 yield name.decode()
@@ -144,28 +171,38 @@ class _Variables:
     def column(self, name: str, dtype: str, size: int | None = None) -> Array:
         """Read a variable of a type ("axis": text or numbers) and size that are known."""
         dataset = self._open(name)
+        kind = dataset.get_type()
+        text = isinstance(kind, h5py.h5t.TypeStringID)
         if dtype == "axis":
-            dtype = "str" if isinstance(dataset.get_type(), h5py.h5t.TypeStringID) else "i8"
+            dtype = "str" if text else "i8"
         if size is None:
             (size,) = dataset.shape
+        self._claim(size * kind.get_size())
         if dtype != "str":
+            if kind != _type(dtype):
+                raise ValueError(f"{name} is no {dtype}")
             values = np.empty(size, dtype)
-            dataset.read(_space(size), h5py.h5s.ALL, values, _type(dtype))
+            dataset.read(_space(size), h5py.h5s.ALL, values, kind)
             if dtype == "f8":
                 values[np.isnan(values)] = np.nan  # it has many spellings
             return values
-        kind = dataset.get_type()
-        if kind.is_variable_str():
-            raise ValueError(f"the text of {name} is not of fixed length")
+        if not text or kind.is_variable_str():
+            raise ValueError(f"{name} is no text of a fixed length")
         values = np.empty(size, f"S{kind.get_size()}")
         dataset.read(_space(size), h5py.h5s.ALL, values, kind)
         return np.array([_harmless(value) for value in values.tolist()], object)
 
     def _open(self, name: str) -> Any:
-        try:
-            return h5py.h5d.open(self._group, name.encode())
-        except KeyError:
-            raise KeyError(name) from None
+        if name not in self:
+            raise KeyError(name)
+        dataset = h5py.h5d.open(self._group, name.encode())
+        check_storage(dataset)
+        return dataset
+
+    def _claim(self, size_bytes: int) -> None:
+        self._left_bytes -= size_bytes
+        if self._left_bytes < 0:
+            raise ValueError("it is said to hold more than it can")
 
 
 @cache
@@ -196,7 +233,8 @@ class _Loader:
         ids = {dimension: self._ids(dimension) for dimension in DIMENSIONS}
         tables = {dimension: self._table(dimension, ids) for dimension in DIMENSIONS}
         samples, sizes = self.variables.column("latency_ns", "u8"), tables["trial"][ROW_SIZE]
-        if (sizes < 0).any() or sizes.sum() != len(samples):
+        fits = 0 <= sizes.min(initial=0) <= sizes.max(initial=0) <= len(samples)
+        if not fits or sizes.sum() != len(samples):
             raise ValueError("the trials have other numbers of samples than there are")
         return with_starts(Columns(self.axes, tables, provenance, Held(samples)))
 
@@ -217,7 +255,10 @@ class _Loader:
             elif not size:
                 table[name] = np.array([], dtype_of(kind))
             elif isinstance(kind, IndexOf):
-                table[name] = ids[kind.dimension][read(index_of(name), "i4", size)]
+                numbers = read(index_of(name), "i4", size)
+                if numbers.min() < FILL_INDEX:
+                    raise IndexError(f"{name} is of a row that is not there")
+                table[name] = ids[kind.dimension][numbers]
             elif self.earlier and name not in self.variables:
                 table[name] = np.full(size, _default(dimension, name), dtype_of(kind))
             elif name == id_name(dimension):

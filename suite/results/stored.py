@@ -3,8 +3,9 @@
 import hashlib
 import io
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from suite.canonical import canonical_json
 from suite.errors import UserError
+from suite.results.form import MOST_UNPACKED, check_kind, check_storage, is_survived, names_in
 from suite.results.normal import DIMENSIONS, KINDS, Kind
 from suite.results.read import AGAIN
 from suite.results.rows import READABLE, SCHEMA_VERSION, Column, Expanded, IndexOf, Ragged
@@ -46,6 +48,10 @@ class Held:
     def state(self) -> tuple[int, ...]:
         """Return what changes when the file is written to."""
         return _state(os.fstat(self._descriptor))
+
+    def size(self) -> int:
+        """Return how many bytes it has."""
+        return os.fstat(self._descriptor).st_size
 
     def sealed(self) -> bool | None:
         """Say whether the seal is that of the bytes in front of it; None without a seal."""
@@ -177,18 +183,21 @@ def open_stored(path: Path, *, verify: bool = False) -> Stored:
         raise UserError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     if sealed is False:
         raise UserError(f"{str(path)!r} is damaged.", AGAIN)
+    if sealed is None and not is_survived(path):
+        raise UserError(f"{str(path)!r} is damaged: the HDF5 library crashes over it.", AGAIN)
+    return _stored(path, held, state, verify=verify or sealed is None)
+
+
+def _stored(path: Path, held: Held, state: tuple[int, ...], *, verify: bool) -> Stored:
     with _or_damaged(path), held.hdf5() as file:
         version = _readable(file, path)
-        columns = {
-            name: dataset
-            for name, dataset in file.items()
-            if isinstance(dataset, h5py.Dataset) and not dataset.is_scale
-        }
+        columns = {n: dataset for n, dataset in _datasets(file).items() if not dataset.is_scale}
+        if sum(dataset.nbytes for dataset in columns.values()) > MOST_UNPACKED * held.size():
+            raise ValueError("it is said to hold more than it can")
         axes = tuple(_text(file.attrs["axes"]).split())
-        provenance = {key: _text(value[()]) for key, value in file["provenance"].items()}
-        if (verify or sealed is None) and digest(columns, axes, provenance) != _text(
-            file.attrs["content_digest"]
-        ):
+        group = file["provenance"] if b"provenance" in names_in(file.id) else {}
+        provenance = {key: _text(value[()]) for key, value in _datasets(group).items()}
+        if verify and digest(columns, axes, provenance) != _text(file.attrs["content_digest"]):
             raise UserError(f"{str(path)!r} was altered after it was written.", AGAIN)
         rows = {name: len(file[name]) if name in file else 0 for name in (*DIMENSIONS, "sample")}
         _check_names(columns, axes, path, rows, earlier=version != SCHEMA_VERSION)
@@ -202,6 +211,18 @@ def open_stored(path: Path, *, verify: bool = False) -> Stored:
             state,
             held,
         )
+
+
+def _datasets(group: Any) -> dict[str, h5py.Dataset]:
+    """Return what lies in a group itself, and is stored as results are."""
+    found = {}
+    for name in sorted(names_in(group.id)) if group else ():
+        dataset = group[name]
+        if isinstance(dataset, h5py.Dataset):
+            check_storage(dataset.id)
+            check_kind(dataset.id.get_type())
+            found[name.decode()] = dataset
+    return found
 
 
 def texts(column: Array) -> list[str]:
@@ -312,3 +333,9 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+if __name__ == "__main__":  # as `is_survived` starts it
+    with suppress(UserError):
+        held = Held(Path(sys.argv[1]))
+        _stored(Path(sys.argv[1]), held, held.state(), verify=True)

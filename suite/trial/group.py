@@ -15,7 +15,7 @@ import numpy as np
 from suite.load.arrivals import Times
 from suite.trial.board import END, Board
 from suite.trial.instance import FRAME
-from suite.trial.launch import ended, kill, refused, start, timed_out
+from suite.trial.launch import NO_SENSE, ended, kill, refused, start, timed_out
 from suite.trial.protocol import SAMPLE_BYTES, InstanceRequest, TrialRequest
 
 MARGIN_NS = 10_000_000
@@ -151,7 +151,11 @@ class Group:
                 if not data:
                     raise self._end_of(self._processes[number])
                 heard[number] += data
-                if (reply := _parsed(heard[number])) is not None:
+                try:
+                    reply = _parsed(heard[number])
+                except (ValueError, LookupError, TypeError):
+                    raise GroupError(self._named(number, refused(NO_SENSE))) from None
+                if reply is not None:
                     poll.unregister(fd)
                     if "error" in reply[0]:
                         raise GroupError(self._named(number, refused(reply[0]["error"])))

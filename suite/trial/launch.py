@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from suite.canonical import digest
 from suite.results.rows import TrialFlag, TrialRow
@@ -30,6 +31,8 @@ NOISY_SHARE = 0.05
 """Others took more than this share of a thread's time: over twice the precision of ±2 % that is
 asked for. Left alone, threads wait for some 0.1 % of it."""
 ERROR_CHARACTERS = 500
+NO_SENSE = "the process has answered something that makes no sense"
+_ANSWER = TypeAdapter(TrialAnswer)
 WORKER = (sys.executable, "-m", "suite.trial.worker")
 INSTANCE = (sys.executable, "-m", "suite.trial.instance")
 
@@ -106,7 +109,11 @@ def run_trial(
     blank = replace(blank, process_wall_ns=wall_ns, **asdict(withheld), **seen.columns())
     if failure:
         return replace(blank, validity=int(TrialFlag.FAILED), **failure)
-    return _judged(blank, request, output, instruments)
+    try:
+        answer, latency_ns = _parsed(output)
+    except ValueError:
+        return replace(blank, validity=int(TrialFlag.FAILED), **refused(NO_SENSE))
+    return _judged(blank, request, answer, latency_ns, instruments)
 
 
 def ask(
@@ -165,9 +172,9 @@ def _failure(returncode: int, output: bytes, stderr: IO[bytes]) -> dict[str, Any
         return ended(returncode, stderr)
     try:
         said = json.loads(header)
-    except ValueError:
+        return refused(str(said["error"])) if "error" in said else {}
+    except (ValueError, TypeError, RecursionError):
         return ended(returncode, stderr)
-    return refused(said["error"]) if "error" in said else {}
 
 
 def ended(returncode: int, stderr: IO[bytes]) -> dict[str, Any]:
@@ -203,14 +210,31 @@ def _last_words(stderr: IO[bytes]) -> str:
     return f": {lines[-1]}" if lines else ""
 
 
+def answer_of(said: Any) -> TrialAnswer:
+    """Read what a process has told of itself.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    return _ANSWER.validate_python(said)
+
+
+def _parsed(output: bytes) -> tuple[TrialAnswer, npt.NDArray[np.uint64]]:
+    header, _, samples = output.partition(b"\n")
+    return answer_of(json.loads(header)), np.frombuffer(samples, dtype="<u8")
+
+
 def _judged(
-    blank: TrialRow, request: TrialRequest, output: bytes, instruments: Instruments
+    blank: TrialRow,
+    request: TrialRequest,
+    answer: TrialAnswer,
+    latency_ns: npt.NDArray[np.uint64],
+    instruments: Instruments,
 ) -> TrialRow:
     """Make the row of a trial that measured, with the reasons not to trust it."""
-    header, _, samples = output.partition(b"\n")
-    said = json.loads(header)
-    answer = TrialAnswer(**{**said, "cpus": tuple(said["cpus"])})
-    row = row_of(blank, answer, np.frombuffer(samples, dtype="<u8"))
+    row = row_of(blank, answer, latency_ns)
     energy = instruments.energy_columns(answer, answer.sampling_wall_ns)
     return replace(row, validity=int(judge(request, answer, row)), **energy)
 

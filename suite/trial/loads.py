@@ -30,7 +30,7 @@ from suite.scenarios import OFFLINE, SINGLE_STREAM, Scenario
 from suite.topology import format_cpu_list
 from suite.trial.group import Group, GroupError, Reply
 from suite.trial.instruments import BARE, Instruments
-from suite.trial.launch import INSTANCE, TrialName, judge, refused, row_of
+from suite.trial.launch import INSTANCE, NO_SENSE, TrialName, answer_of, judge, refused, row_of
 from suite.trial.protocol import TrialAnswer, TrialRequest
 from suite.trial.withheld import Withheld
 from suite.trial.worker import LEAST_SAMPLES, LEAST_SAMPLES_SLOW
@@ -356,7 +356,10 @@ def _parallelism(account: TrialAnswer) -> float:
 
 
 def _answer(words: dict[str, Any]) -> TrialAnswer:
-    return TrialAnswer(**{**words, "cpus": tuple(words["cpus"])})
+    try:
+        return answer_of(words)
+    except ValueError:
+        raise GroupError(refused(NO_SENSE)) from None
 
 
 def _u8(parts: Sequence[Times]) -> npt.NDArray[np.uint64]:
