@@ -1,24 +1,22 @@
 """Merge files of one run into one, in memory that does not grow with their samples."""
 
-import io
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from suite.results.columns import Columns, Spool, columns_of, with_figures
-from suite.results.merge import piled, united
+from suite.results.merge import united
 from suite.results.read import read_columns
+from suite.results.readers import readers
 from suite.results.rows import Results
 from suite.results.write import told, write_columns
 
 SMALL_BYTES = 1 << 20
 TOGETHER = 64
-"""Small files that a process reads at a time: each is a hundred arrays, and HDF5 takes its time
-over them."""
+"""Small files that a process reads at a time."""
 PROCESSES = 4
 """At most, one for each CPU: each takes some 100 MB."""
 
@@ -44,7 +42,7 @@ def _columns(parts: Iterable[Path | Results]) -> Iterator[Columns]:
     small: list[Path] = []
     waiting: deque[Future[Columns]] = deque()
     processes = min(PROCESSES, len(os.sched_getaffinity(0)))
-    with _pool(processes) as pool:
+    with readers(processes) as read:
         for part in parts:
             if isinstance(part, Results):
                 yield with_figures(columns_of(part))
@@ -53,21 +51,10 @@ def _columns(parts: Iterable[Path | Results]) -> Iterator[Columns]:
             else:
                 yield with_figures(read_columns(part))
             if len(small) == TOGETHER:
-                waiting.append(pool.submit(_read_together, small))
+                waiting.append(read(small))
                 small = []
             if len(waiting) > 2 * processes:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     yield from map(with_figures, map(read_columns, small))
-
-
-def _pool(processes: int) -> Executor:
-    try:
-        return ProcessPoolExecutor(processes, get_context("spawn"))
-    except OSError:  # processes have locks in /dev/shm, which may be full
-        return ThreadPoolExecutor(1)
-
-
-def _read_together(paths: Sequence[Path]) -> Columns:
-    return piled(map(with_figures, map(read_columns, paths)), Spool(io.BytesIO()))
