@@ -26,11 +26,6 @@ def is_sealed(content: bytes) -> bool:
     return content[-SIZE:].startswith(MARK)
 
 
-def has_seal(content: bytes) -> bool:
-    """Say whether `content` ends with a seal, right or wrong."""
-    return content[-SIZE:].startswith(MARK)
-
-
 def is_broken(content: bytes) -> bool:
     """Say whether `content` has a seal, and not that of the bytes in front of it."""
     if not is_sealed(content):
