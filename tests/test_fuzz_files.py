@@ -14,6 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+import analysis
 from jobs.collect import collect
 from suite.errors import UserError
 from suite.journal import MAGIC, Journal, read_journal
@@ -140,6 +141,9 @@ def test_results_that_lead_elsewhere_or_do_not_fit(
     with pytest.raises(UserError, match=r"results\.h5") as caught:
         read_results(tmp_path / "results.h5")
     assert said in str(caught.value)
+    if said != "utf-8":  # what is no text is shown as such where it is asked for
+        with pytest.raises(UserError, match=r"results\.h5"):
+            analysis.open_results(tmp_path / "results.h5").load()
 
 
 @pytest.mark.parametrize(

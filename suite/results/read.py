@@ -1,7 +1,7 @@
 """Read results back from their HDF5 file."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, dataclass
 from functools import cache, lru_cache
 from math import prod
@@ -66,15 +66,8 @@ def read_columns(path: Path) -> Columns:
     UserError
         As `read_results` does.
     """
-    try:
+    with explained(path):
         content = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(
-            f"There is no results file {str(path)!r}.",
-            "`litesweep run` writes it when it is done; `litesweep collect`, for a cluster.",
-        ) from None
-    except OSError as error:
-        raise UserError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     if is_broken(content):
         raise UserError(f"{str(path)!r} is damaged.", AGAIN)
     if not is_sealed(content) and not is_survived(path):
@@ -82,25 +75,39 @@ def read_columns(path: Path) -> Columns:
     return _parsed(content, path)
 
 
-def _parsed(content: bytes, path: Path) -> Columns:
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Say in a user's words why a file cannot be opened."""
     try:
-        file = h5py.h5f.open_file_image(content)
-        try:
-            return _columns_in(file, path, len(content), sealed=is_sealed(content))
-        finally:
-            with suppress(RuntimeError):  # on an error it may be closed already
-                file.close()
+        yield
+    except FileNotFoundError:
+        raise UserError(
+            f"There is no results file {str(path)!r}.",
+            "`litesweep run` writes it when it is done; `litesweep collect`, for a cluster.",
+        ) from None
+    except OSError as error:
+        raise UserError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+
+
+@contextmanager
+def or_damaged(path: Path) -> Iterator[None]:
+    """Say in a user's words what goes wrong in HDF5."""
+    try:
+        yield
     except UserError:
         raise
     except Exception as error:  # h5py raises nearly every kind of error on a damaged file
         raise UserError(f"{str(path)!r} is damaged, or no HDF5 file: {error}.", AGAIN) from error
 
 
-# By h5py's lower level, in a fifth of the time: a shard is a hundred arrays of a few rows.
+def check_version(version: str, path: Path) -> None:
+    """Refuse what is no file of results, or of a schema that this release does not know.
 
-
-def _columns_in(file: Any, path: Path, file_bytes: int, *, sealed: bool) -> Columns:
-    version = _attribute(file, "schema_version")
+    Raises
+    ------
+    UserError
+        If it is.
+    """
     if not version:
         raise UserError(
             f"{str(path)!r} is an HDF5 file, but not one of litesweep's results.",
@@ -112,6 +119,24 @@ def _columns_in(file: Any, path: Path, file_bytes: int, *, sealed: bool) -> Colu
             f"{' and '.join(READABLE)}.",
             "Read it with the release of litesweep that wrote it.",
         )
+
+
+def _parsed(content: bytes, path: Path) -> Columns:
+    with or_damaged(path):
+        file = h5py.h5f.open_file_image(content)
+        try:
+            return _columns_in(file, path, len(content), sealed=is_sealed(content))
+        finally:
+            with suppress(RuntimeError):  # on an error it may be closed already
+                file.close()
+
+
+# By h5py's lower level, in a fifth of the time: a shard is a hundred arrays of a few rows.
+
+
+def _columns_in(file: Any, path: Path, file_bytes: int, *, sealed: bool) -> Columns:
+    version = _attribute(file, "schema_version")
+    check_version(version, path)
     axes = tuple(_attribute(file, "axes").split())
     variables = _Variables(file, file_bytes)
     if "provenance" not in variables:

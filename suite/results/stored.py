@@ -17,9 +17,17 @@ import numpy.typing as npt
 from suite.canonical import canonical_json
 from suite.errors import UserError
 from suite.results.form import MOST_UNPACKED, check_kind, check_storage, is_survived, names_in
+from suite.results.layout import index_of
 from suite.results.normal import DIMENSIONS, KINDS, Kind
-from suite.results.read import AGAIN
-from suite.results.rows import READABLE, SCHEMA_VERSION, Column, Expanded, IndexOf, Ragged
+from suite.results.read import AGAIN, check_version, explained, or_damaged
+from suite.results.rows import (
+    FILL_INDEX,
+    SCHEMA_VERSION,
+    Column,
+    Expanded,
+    IndexOf,
+    Ragged,
+)
 from suite.results.seal import MARK, SIZE
 from suite.text import harmless
 
@@ -136,11 +144,11 @@ class Stored:
         """
         if self.held.state() != self.state:
             raise UserError(f"{str(self.path)!r} was written to meanwhile.", "Open it again.")
-        with _or_damaged(self.path):
+        with or_damaged(self.path):
             file = self.held.hdf5()
 
         def read(name: str, first: int = 0, last: int | None = None) -> Array:
-            with _or_damaged(self.path):
+            with or_damaged(self.path):
                 values: Array = file[name][first:last]
                 return values
 
@@ -171,16 +179,9 @@ def open_stored(path: Path, *, verify: bool = False) -> Stored:
     UserError
         If the file is not there, holds no results or those of another schema, or is damaged.
     """
-    try:
+    with explained(path):
         held = Held(path)
         state, sealed = held.state(), held.sealed()
-    except FileNotFoundError:
-        raise UserError(
-            f"There is no results file {str(path)!r}.",
-            "`litesweep run` writes it when it is done; `litesweep collect`, for a cluster.",
-        ) from None
-    except OSError as error:
-        raise UserError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     if sealed is False:
         raise UserError(f"{str(path)!r} is damaged.", AGAIN)
     if sealed is None and not is_survived(path):
@@ -189,18 +190,22 @@ def open_stored(path: Path, *, verify: bool = False) -> Stored:
 
 
 def _stored(path: Path, held: Held, state: tuple[int, ...], *, verify: bool) -> Stored:
-    with _or_damaged(path), held.hdf5() as file:
-        version = _readable(file, path)
+    with or_damaged(path), held.hdf5() as file:
+        version = _text(file.attrs.get("schema_version", b""))
+        check_version(version, path)
         columns = {n: dataset for n, dataset in _datasets(file).items() if not dataset.is_scale}
         if sum(dataset.nbytes for dataset in columns.values()) > MOST_UNPACKED * held.size():
             raise ValueError("it is said to hold more than it can")
         axes = tuple(_text(file.attrs["axes"]).split())
-        group = file["provenance"] if b"provenance" in names_in(file.id) else {}
-        provenance = {key: _text(value[()]) for key, value in _datasets(group).items()}
+        if b"provenance" not in names_in(file.id):
+            raise ValueError("it has no provenance")
+        group = _datasets(file["provenance"])
+        provenance = {key: _text(value[()]) for key, value in group.items()}
         if verify and digest(columns, axes, provenance) != _text(file.attrs["content_digest"]):
             raise UserError(f"{str(path)!r} was altered after it was written.", AGAIN)
         rows = {name: len(file[name]) if name in file else 0 for name in (*DIMENSIONS, "sample")}
         _check_names(columns, axes, path, rows, earlier=version != SCHEMA_VERSION)
+        _check_references(columns, rows)
         return Stored(
             path,
             version,
@@ -216,7 +221,7 @@ def _stored(path: Path, held: Held, state: tuple[int, ...], *, verify: bool) -> 
 def _datasets(group: Any) -> dict[str, h5py.Dataset]:
     """Return what lies in a group itself, and is stored as results are."""
     found = {}
-    for name in sorted(names_in(group.id)) if group else ():
+    for name in sorted(names_in(group.id)):
         dataset = group[name]
         if isinstance(dataset, h5py.Dataset):
             check_storage(dataset.id)
@@ -228,7 +233,7 @@ def _datasets(group: Any) -> dict[str, h5py.Dataset]:
 def texts(column: Array) -> list[str]:
     """Return fixed-length UTF-8 as text; most of it comes again and again."""
     values = column.tolist()
-    known = {value: harmless(value.decode()) for value in dict.fromkeys(values)}
+    known = {value: harmless(value.decode(errors="replace")) for value in dict.fromkeys(values)}
     return [known[value] for value in values]
 
 
@@ -258,23 +263,6 @@ def digest(
     return sha.hexdigest()
 
 
-def _readable(file: h5py.File, path: Path) -> str:
-    """Return the version of the schema of a file."""
-    version = _text(file.attrs.get("schema_version", b""))
-    if not version:
-        raise UserError(
-            f"{str(path)!r} is an HDF5 file, but not one of litesweep's results.",
-            "Give the results.h5 of a run.",
-        )
-    if version not in READABLE:
-        raise UserError(
-            f"{str(path)!r} has results of schema {version}; this release reads "
-            f"{' and '.join(READABLE)}.",
-            "Read it with the release of litesweep that wrote it.",
-        )
-    return version
-
-
 def _check_names(
     columns: Mapping[str, h5py.Dataset],
     axes: tuple[str, ...],
@@ -293,6 +281,7 @@ def _check_names(
             for name in _variables(field, kind, axes):
                 along = "sample" if isinstance(kind, Ragged) and name == field else dimension
                 if name in columns and len(columns[name]) == rows[along]:
+                    _check_type(name, columns[name].dtype, kind)
                     continue
                 if name not in columns and earlier and has_default:
                     continue
@@ -303,28 +292,50 @@ def _check_names(
                 )
 
 
+def _check_type(name: str, found: np.dtype[Any], kind: Kind) -> None:
+    match kind:
+        case Column("str"):
+            fits = found.kind == "S"
+        case Column(dtype):
+            fits = found == np.dtype(dtype)
+        case IndexOf():
+            fits = found == np.dtype("i4")
+        case Ragged(row_size, dtype):
+            fits = found == np.dtype("i8" if name == row_size else dtype)
+        case Expanded():
+            fits = found.kind in "Si"
+    if not fits:
+        raise ValueError(f"{name} is of another type than it should be")
+
+
+def _check_references(columns: Mapping[str, h5py.Dataset], rows: Mapping[str, int]) -> None:
+    """Refuse indices of rows that are not there, and other numbers of samples than there are."""
+    for row_type in DIMENSIONS.values():
+        for field, kind in KINDS[row_type].items():
+            names = {*_variables(field, kind, ())} & columns.keys()
+            if isinstance(kind, IndexOf):
+                for index in (columns[name][()] for name in names):
+                    low, high = index.min(initial=0), index.max(initial=FILL_INDEX)
+                    if low < FILL_INDEX or high >= rows[kind.dimension]:
+                        raise ValueError(f"{field} is of a row that is not there")
+            elif isinstance(kind, Ragged):
+                sizes, samples = columns[kind.row_size][()], rows["sample"]
+                fits = 0 <= sizes.min(initial=0) <= sizes.max(initial=0) <= samples
+                if not fits or sizes.sum() != samples:
+                    raise ValueError("the trials have other numbers of samples than there are")
+
+
 def _variables(field: str, kind: Kind, axes: tuple[str, ...]) -> tuple[str, ...]:
     """Return the variables that hold a field."""
     match kind:
         case Column():
             return (field,)
         case IndexOf():
-            return (f"{field.rpartition('_')[0]}_index",)
+            return (index_of(field),)
         case Expanded():
             return axes
         case Ragged(row_size):
             return field, row_size
-
-
-@contextmanager
-def _or_damaged(path: Path) -> Iterator[None]:
-    """Say in a user's words what goes wrong in HDF5."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:  # h5py raises nearly every kind of error on a damaged file
-        raise UserError(f"{str(path)!r} is damaged, or no HDF5 file: {error}.", AGAIN) from error
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:
