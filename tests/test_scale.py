@@ -19,7 +19,7 @@ from suite.artifacts.store import ArtifactStore
 from suite.sweep import Measure
 from tests.scale.growth import bytes_kept
 from tests.scale.machine import Faults
-from tests.scale.made import a_run, a_site, a_sweep, on_ram, planned
+from tests.scale.made import IDENTITY, a_run, a_site, a_sweep, on_ram, planned
 from tests.scale.simulation import simulate
 from tests.scale.submitting import (
     QUIET,
@@ -47,7 +47,7 @@ def test_planning_takes_as_many_times_longer_as_there_are_cells(tmp_path: Path) 
     def plan(cells: int) -> None:
         grid = lay_out(a_sweep(cells))
         planned_cells(grid, ArtifactStore(tmp_path / "store"))
-        made = planned(grid, tmp_path / "store", {"run_id": "r"}, a_site(), per_job=20)
+        made = planned(grid, tmp_path / "store", IDENTITY, a_site(), per_job=20)
         made.write(tmp_path / "plan.json")
         assert len(Plan.read(tmp_path / "plan.json").cells) == cells
         assert Plan.read_slices(tmp_path / "plan.json")[1] == cells
@@ -59,7 +59,7 @@ def test_planning_takes_as_many_times_longer_as_there_are_cells(tmp_path: Path) 
 def test_a_cell_takes_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     grid = lay_out(a_sweep(MANY))
-    planned(grid, tmp_path / "store", {"run_id": "r"}, a_site(), per_job=100).write(path)
+    planned(grid, tmp_path / "store", IDENTITY, a_site(), per_job=100).write(path)
     for make in (lambda: lay_out(a_sweep(MANY)), lambda: Plan.read(path)):
         make()
         kept, most = bytes_kept(make)
@@ -71,7 +71,7 @@ def test_a_job_reads_its_own_slice_alone(tmp_path: Path) -> None:
     def write(cells: int) -> Path:
         path = tmp_path / f"{cells}.json"
         grid = lay_out(a_sweep(cells))
-        planned(grid, tmp_path / "store", {"run_id": "r"}, a_site(), per_job=20).write(path)
+        planned(grid, tmp_path / "store", IDENTITY, a_site(), per_job=20).write(path)
         return path
 
     few, many = map(write, (FEW, MANY))

@@ -42,6 +42,10 @@ SUBMITTED_LIMITS = ("MaxSubmitJob", "MaxJobCount")
 """What sbatch names where too many jobs are submitted at a time."""
 
 
+class SlurmError(UserError):
+    """Slurm is not there, does not answer, or refuses."""
+
+
 @dataclass(frozen=True)
 class Request:
     """Jobs of one kind, for one array."""
@@ -123,7 +127,7 @@ def send(
             jobs = executor.map_array(function, *zip(*calls, strict=True))
     except (RuntimeError, OSError) as error:  # submitit's FailedJobError is a RuntimeError
         said = _said(str(error))
-        raise UserError(
+        raise SlurmError(
             f"sbatch refuses the jobs for {request.cpu_type!r}: {said}.",
             "Set submitted under [slurm] in the site file: the rest is sent as jobs end."
             if any(limit in said for limit in SUBMITTED_LIMITS)
@@ -218,7 +222,7 @@ def ask(*command: str) -> str:
 
     Raises
     ------
-    UserError
+    SlurmError
         If there is no such command, or it fails.
     """
     LOG.info("asked: %s", shlex.join(command))
@@ -228,14 +232,14 @@ def ask(*command: str) -> str:
                 command, capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=False
             )
     except FileNotFoundError:
-        raise UserError(
+        raise SlurmError(
             f"There is no {command[0]!r} here.", "Work from a login node of the cluster."
         ) from None
     except subprocess.TimeoutExpired:
-        raise UserError(f"{command[0]} does not answer within {ASK_TIMEOUT_S} s.") from None
+        raise SlurmError(f"{command[0]} does not answer within {ASK_TIMEOUT_S} s.") from None
     if said.returncode:
         words = said.stderr.strip().splitlines() or [f"exit code {said.returncode}"]
-        raise UserError(f"{command[0]} fails: {words[-1]}.", "Is the cluster up?")
+        raise SlurmError(f"{command[0]} fails: {words[-1]}.", "Is the cluster up?")
     return said.stdout
 
 

@@ -15,7 +15,7 @@ from jobs.cluster.packing import Jobs, check_budget, check_cpu_types, limit_minu
 from jobs.cluster.partitions import check_time_limit, partitions
 from jobs.cluster.sent import read_sent, record_answer, record_cancel, record_intent
 from jobs.cluster.site import Site, find_site
-from jobs.cluster.slurm import Request, cancel, max_array, send
+from jobs.cluster.slurm import Request, SlurmError, cancel, max_array, send
 from jobs.cluster.status import RunStatus, live_by_slice, status
 from jobs.collect import collect, has_shard, slice_results, write_shard
 from jobs.display import Display, duration
@@ -215,7 +215,7 @@ def wait(run: Path | str, console: Console | None = None) -> RunStatus:
             began = time.monotonic()
             seen = status(folder)
             took_s = time.monotonic() - began
-            live = seen.live
+            live, refusal = seen.live, ""
             profile = Site.read(folder.site_file)
             if seen.count("waiting") and not seen.scheduler and _has_room(seen, profile):
                 try:
@@ -223,12 +223,16 @@ def wait(run: Path | str, console: Console | None = None) -> RunStatus:
                         live += _send_missing(folder, profile, display, only_unsent=True)
                 except BusyError:  # another process is sending them
                     live += 1
+                except SlurmError as error:
+                    if not live:  # nothing is left to wait for
+                        raise
+                    refusal = error.what
             if not live and not seen.scheduler:
                 if seen.count("failed"):  # a shared file system may show a last file late
                     time.sleep(LOOK_EVERY_S)
                 return status(folder)
             share = seen.cells_done / max(1, sum(job.cells for job in seen.jobs))
-            phase.draw(share, _in_a_line(seen))
+            phase.draw(share, refusal or _in_a_line(seen))
             time.sleep(max(LOOK_EVERY_S, took_s / LOOK_SHARE))
 
 

@@ -16,14 +16,13 @@ import suite.watch
 from jobs import worker
 from jobs.cluster import submissions
 from jobs.cluster.site import Site
-from jobs.cluster.slurm import Request
+from jobs.cluster.slurm import Request, SlurmError
 from jobs.cluster.status import WORDLESS, RunStatus, status
 from jobs.plan import Plan
 from jobs.run_folder import RunFolder
 from jobs.worker import measure_on_cluster
 from suite.canonical import digest
 from suite.energy import Counters
-from suite.errors import UserError
 from suite.journal import Journal
 from suite.probe import Probe
 from suite.results.rows import NodeRow, TrialFlag
@@ -34,6 +33,7 @@ from tests.scale.loop import Killed, Loop, Task
 from tests.scale.made import CPUS
 from tests.scale.ranks import Job, Node, Rank, RankWorld, SimulatedMeter, World
 
+LIVE = ("PENDING", "RUNNING")
 JOB_S = 600.0
 """What the least number of rounds of a job takes."""
 LOOK_EVERY_S = 900.0
@@ -90,7 +90,7 @@ class Machine:
     ) -> list[str]:
         self.asked["sbatch"] += 1
         self._perhaps_refuse("sbatch")
-        live = sum(job.state in ("PENDING", "RUNNING") for job in self.jobs.values())
+        live = sum(job.state in LIVE for job in self.jobs.values())
         assert not site.slurm.submitted or live + len(calls) <= site.slurm.submitted
         number = self.asked["sbatch"]
         sent = [
@@ -109,7 +109,7 @@ class Machine:
             return "MaxArraySize = 1001\n"
         self._perhaps_refuse(command[0])
         over = command[0] == "sacct"
-        shown = (j for j in self.jobs.values() if (j.state in ("PENDING", "RUNNING")) != over)
+        shown = (j for j in self.jobs.values() if (j.state in LIVE) != over)
         return "".join(
             f"{j.job_id}|{j.state}\n" if over else f"{j.job_id}|{j.name}|{j.state}|None\n"
             for j in shown
@@ -119,7 +119,7 @@ class Machine:
         if self.random.random() < self.faults.refused:
             self.happened[f"{command} refused or did not answer"] += 1
             self.unanswered.add(command)
-            raise UserError(f"{command} fails: Socket timed out.")
+            raise SlurmError(f"{command} fails: Socket timed out.")
 
     # What Slurm does.
 

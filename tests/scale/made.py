@@ -28,6 +28,7 @@ CPUS = 64
 EVEN_S = 0.01
 """What each trial is expected to take, so that jobs have as many cells as they are to have."""
 MEASURE = Measure(min_trials=2, max_trials=3, precision=0.01)
+IDENTITY = {"run_id": "r", "packages": "{}"}
 
 
 def a_sweep(cells: int, measure: Measure = MEASURE, cpu_type: str = "a") -> Sweep:

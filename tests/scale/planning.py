@@ -11,7 +11,7 @@ from jobs.projection import planned_cells
 from suite.artifacts.store import ArtifactStore
 from suite.cells import expand
 from tests.scale.growth import Table, Times, by_size, bytes_kept
-from tests.scale.made import THREADS, a_site, a_sweep, planned
+from tests.scale.made import IDENTITY, THREADS, a_site, a_sweep, planned
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 PER_JOB = 100
@@ -35,7 +35,7 @@ def steps(cells: int, folder: Path) -> Times:
         for slice_ in slices:
             limit_minutes(slice_, [by_id[i] for i in slice_.cell_ids], sweep.measure, site)
     with times.of("plan, artifacts built"):
-        plan = planned(grid, folder / "store", {"run_id": "r"}, site, per_job=PER_JOB)
+        plan = planned(grid, folder / "store", IDENTITY, site, per_job=PER_JOB)
     path = folder / "plan.json"
     with times.of("plan written"):
         plan.write(path)
@@ -52,7 +52,7 @@ def bytes_of(cells: int, folder: Path) -> dict[str, float]:
     """Return the bytes for each cell of what planning makes."""
     sweep = a_sweep(cells)
     grid = lay_out(sweep)
-    plan = planned(grid, folder / "store", {"run_id": "r"}, a_site(), per_job=PER_JOB)
+    plan = planned(grid, folder / "store", IDENTITY, a_site(), per_job=PER_JOB)
     path = folder / "plan.json"
     plan.write(path)
     laid_out, most = bytes_kept(lambda: lay_out(sweep))

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from jobs.cluster.packing import Mode
+from jobs.cluster.slurm import SlurmError
 from jobs.cluster.submissions import collect_run, resume, wait
 from jobs.collect import slice_results
 from jobs.plan import Plan
 from jobs.run_folder import RunFolder
 from jobs.shares import standing
-from suite.errors import UserError
 from suite.results.read import read_results
 from tests.scale.growth import Table, by_size, cpu_s_of_all, markdown
 from tests.scale.loop import Task
-from tests.scale.machine import FAULTS, JOB_S, LOOK_EVERY_S, Faults, Machine
+from tests.scale.machine import FAULTS, JOB_S, LIVE, LOOK_EVERY_S, Faults, Machine
 from tests.scale.made import MEASURE, a_run, a_site, on_ram
 from tests.scale.submitting import QUIET
 
@@ -35,9 +35,14 @@ def go_on_until_done(run: RunFolder, machine: Machine) -> None:
     for _ in range(MOST_GOES):
         try:
             resume(run.path, console=QUIET)
-            seen = wait(run.path, console=QUIET)
-        except UserError:  # Slurm refuses: later, then
+        except SlurmError:  # later, then
             machine.loop.sleep(LOOK_EVERY_S)
+            continue
+        try:
+            seen = wait(run.path, console=QUIET)
+        except SlurmError:
+            live = [job for job in machine.jobs.values() if job.state in LIVE]
+            assert not live, "it gave up while there were jobs to wait for"
             continue
         if seen.count("done") == len(seen.jobs):
             return
