@@ -108,7 +108,7 @@ def _is_there(need: Need) -> bool:
         return RunFolder(need.folder).identity()["run_id"] == need.run_id
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except (OSError, ValueError, KeyError):  # another user's, perhaps
+    except (OSError, UserError):  # another user's, perhaps, or half written
         return True
 
 
