@@ -164,7 +164,7 @@ def _job(inside: bool) -> tuple[float, float]:
         command += ["submit", "sweep.toml", "--out", str(folder / "run"), "--wait"]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
         begin_ns = int((folder / "start").read_text())
-        end_ns = next((folder / "run" / "shards").iterdir()).stat().st_mtime_ns
+        end_ns = next((folder / "run" / "shards").glob("*.h5")).stat().st_mtime_ns
         trials = read_results(folder / "run" / "results.h5").trials
         first = min(trials, key=lambda trial: trial.start_unix_ns)
         to_first_ns = first.start_unix_ns + first.import_ns + first.load_ns - begin_ns
