@@ -82,10 +82,11 @@ def test_what_nobody_can_make_is_said_before_it_is_tried(
         'name = "s"\naxes.model = ["m"]\naxes.optimization = ["none", "prune@0.5"]\n'
         'models.m.source = "m.tflite"\n'
     )
-    said = " ".join(litesweep("plan", "s.toml").stdout.split())
+    store = ("--store", "store")
+    said = " ".join(litesweep("plan", "s.toml", *store).stdout.split())
     assert "2 artifacts, 1 of them to build: m float32: to build" in said
     assert "m prune@0.5 float32: m.tflite cannot be optimised (prune@0.5): that needs" in said
-    plain, pruned = json.loads(litesweep("plan", "s.toml", "--json").stdout)["artifacts"]
+    plain, pruned = json.loads(litesweep("plan", "s.toml", *store, "--json").stdout)["artifacts"]
     assert plain["refusal"] == ""
     assert "cannot be optimised" in pruned["refusal"]
 

@@ -301,5 +301,9 @@ def _kept_from_running(request: TrialRequest, answer: TrialAnswer, row: TrialRow
 
 
 def _waits_are_ours(request: TrialRequest, answer: TrialAnswer, row: TrialRow) -> bool:
-    """Say whether threads waited for each other, as where they share a CPU, or for a quota."""
-    return request.shared or len(answer.cpus) < request.threads or row.throttle_count > 0
+    """Say whether threads waited for each other, as where they share a CPU, or for a quota.
+
+    A runtime may have more threads at work than it was asked for, as TensorFlow has.
+    """
+    threads = max(request.threads, row.threads_seen)
+    return request.shared or len(answer.cpus) < threads or row.throttle_count > 0
