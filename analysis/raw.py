@@ -15,7 +15,8 @@ from analysis.lazy import Chunks, Key, Lazy, lazy, opened
 from analysis.measured import Measured, measured
 from analysis.segments import Array, Bools, Floats, Ints, Segments
 from suite.errors import UserError, nearest
-from suite.results.stored import PIECE, Stored
+from suite.results.columns import PIECE
+from suite.results.stored import Stored
 
 SHARES = tuple(np.linspace(0.01, 0.99, 50))
 

@@ -159,9 +159,9 @@ def _measure(
         staged(shared, stage, folder.unstaged(index, node.host)) as artifacts,
         Journal(folder.journal(index, node.host), plan.run_id) as journal,
     ):
-        if read_journal(folder.journal(index, node.host)).nodes[-1:] != (node,):
-            journal.append(node)
         content = read_journal(folder.journal(index, node.host))
+        if content.nodes[-1:] != (node,):
+            journal.append(node)
         recorded = [trial for trial in content.trials if trial.node_id == node.node_id]
         idle = Power()
         if counters.paths and unfinished(cells, measure, recorded):

@@ -33,7 +33,7 @@ SAMPLES_SHA256 = "samples_sha256"
 MEDIAN_NS = "median_ns"
 
 
-class Held:
+class InMemory:
     """Samples in memory, in arrays that follow one another."""
 
     def __init__(self, *arrays: Array) -> None:
@@ -74,7 +74,7 @@ class Spool:
 class Samples:
     """The samples of trials, end to end: an array of which only a piece is in memory at a time."""
 
-    source: Held | Spool
+    source: InMemory | Spool
     starts: Array
     sizes: Array
 
@@ -128,7 +128,7 @@ class Columns:
     tables: Mapping[str, Table]
     """By dimension, all of them."""
     provenance: Mapping[str, str]
-    source: Held | Spool
+    source: InMemory | Spool
 
     @property
     def samples(self) -> Samples:
@@ -156,7 +156,7 @@ def columns_of(results: Results) -> Columns:
     }
     samples = (np.asarray(trial.latency_ns, SAMPLE) for trial in results.trials)
     provenance = {harmless(k): harmless(v) for k, v in sorted(results.provenance.items())}
-    return with_starts(Columns(axes, tables, provenance, Held(*samples)))
+    return with_starts(Columns(axes, tables, provenance, InMemory(*samples)))
 
 
 def _table(dimension: str, rows: Sequence[Any], axes: Iterable[str]) -> Table:

@@ -12,6 +12,7 @@ import numpy as np
 from suite.canonical import canonical_json
 from suite.results.columns import (
     MEDIAN_NS,
+    PIECE,
     Array,
     Columns,
     Samples,
@@ -146,15 +147,24 @@ def _bits(*flags: IntFlag) -> Attributes:
 
 
 def content_digest(
-    arrays: Mapping[str, Array | Samples], axes: Sequence[str], provenance: Mapping[str, str]
+    arrays: Mapping[str, Array | Samples | h5py.Dataset],
+    axes: Sequence[str],
+    provenance: Mapping[str, str],
 ) -> str:
     """Return the SHA-256 of all that a file holds: names, types, shapes, bytes and provenance."""
     sha = hashlib.sha256(canonical_json([list(axes), dict(provenance)]).encode())
     for name, array in sorted(arrays.items()):
         sha.update(canonical_json([name, array.dtype.str, array.shape]).encode())
-        for piece in array.pieces() if isinstance(array, Samples) else [array]:
+        for piece in _pieces(array):
             sha.update(np.ascontiguousarray(piece).data)
     return sha.hexdigest()
+
+
+def _pieces(array: Array | Samples | h5py.Dataset) -> Iterator[Array]:
+    """Yield an array piece by piece: all of it may be too large for memory."""
+    if isinstance(array, Samples):
+        return array.pieces()
+    return (array[first : first + PIECE] for first in range(0, len(array), PIECE))
 
 
 def fixed_length(values: Sequence[str]) -> Array:

@@ -1,5 +1,6 @@
 """Read results back from their HDF5 file."""
 
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, dataclass
@@ -16,7 +17,7 @@ from suite.results.columns import (
     ROW_SIZE,
     Array,
     Columns,
-    Held,
+    InMemory,
     Table,
     dtype_of,
     id_name,
@@ -41,7 +42,7 @@ from suite.results.rows import (
     Ragged,
     Results,
 )
-from suite.results.seal import is_broken, is_sealed
+from suite.results.seal import holds
 from suite.text import harmless
 
 AGAIN = "Copy it again from where it was made, or collect its run again."
@@ -68,11 +69,9 @@ def read_columns(path: Path) -> Columns:
     """
     with explained(path):
         content = path.read_bytes()
-    if is_broken(content):
-        raise UserError(f"{str(path)!r} is damaged.", AGAIN)
-    if not is_sealed(content) and not is_survived(path):
-        raise UserError(f"{str(path)!r} is damaged: the HDF5 library crashes over it.", AGAIN)
-    return _parsed(content, path)
+    sealed = holds(io.BytesIO(content))
+    check_seal(sealed, path)
+    return _parsed(content, path, sealed=bool(sealed))
 
 
 @contextmanager
@@ -121,11 +120,25 @@ def check_version(version: str, path: Path) -> None:
         )
 
 
-def _parsed(content: bytes, path: Path) -> Columns:
+def check_seal(sealed: bool | None, path: Path) -> None:
+    """Refuse a file whose seal does not hold, or that has none and is not survived.
+
+    Raises
+    ------
+    UserError
+        If it is one.
+    """
+    if sealed is False:
+        raise UserError(f"{str(path)!r} is damaged.", AGAIN)
+    if sealed is None and not is_survived(path):
+        raise UserError(f"{str(path)!r} is damaged: the HDF5 library crashes over it.", AGAIN)
+
+
+def _parsed(content: bytes, path: Path, *, sealed: bool) -> Columns:
     with or_damaged(path):
         file = h5py.h5f.open_file_image(content)
         try:
-            return _columns_in(file, path, len(content), sealed=is_sealed(content))
+            return _columns_in(file, path, len(content), sealed=sealed)
         finally:
             with suppress(RuntimeError):  # on an error it may be closed already
                 file.close()
@@ -261,7 +274,7 @@ class _Loader:
         fits = 0 <= sizes.min(initial=0) <= sizes.max(initial=0) <= len(samples)
         if not fits or sizes.sum() != len(samples):
             raise ValueError("the trials have other numbers of samples than there are")
-        return with_starts(Columns(self.axes, tables, provenance, Held(samples)))
+        return with_starts(Columns(self.axes, tables, provenance, InMemory(samples)))
 
     def _ids(self, dimension: str) -> Array:
         """Return the ids of the dimension's rows, and behind them, at FILL_INDEX, that of none."""

@@ -12,6 +12,7 @@ from typing import IO
 
 MARK = b"\nlitesweep sha256 "
 SIZE = len(MARK) + 64 + 1
+PIECE_BYTES = 1 << 20
 
 
 def seal(file: IO[bytes]) -> None:
@@ -21,17 +22,18 @@ def seal(file: IO[bytes]) -> None:
     file.write(MARK + digest.hexdigest().encode() + b"\n")
 
 
-def is_sealed(content: bytes) -> bool:
-    """Say whether `content` has a seal, whatever it says."""
-    return content[-SIZE:].startswith(MARK)
-
-
-def is_broken(content: bytes) -> bool:
-    """Say whether `content` has a seal, and not that of the bytes in front of it."""
-    if not is_sealed(content):
-        return False
-    digest = hashlib.sha256(memoryview(content)[:-SIZE]).hexdigest().encode()
-    return content[-SIZE:] != MARK + digest + b"\n"
+def holds(file: IO[bytes]) -> bool | None:
+    """Say whether the seal of `file` is that of the bytes in front of it; None without a seal."""
+    left = _to_seal(file)
+    seal = file.read()
+    if not seal.startswith(MARK):
+        return None
+    sha = hashlib.sha256()
+    file.seek(0)
+    while left > 0 and (piece := file.read(min(left, PIECE_BYTES))):
+        sha.update(piece)
+        left -= len(piece)
+    return seal == MARK + sha.hexdigest().encode() + b"\n"
 
 
 def seal_in(path: Path) -> str:
@@ -43,7 +45,11 @@ def seal_in(path: Path) -> str:
         If the file cannot be read.
     """
     with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - SIZE))
+        _to_seal(file)
         last = file.read()
-    return last.decode(errors="replace").strip() if is_sealed(last) else ""
+    return last.decode(errors="replace").strip() if last.startswith(MARK) else ""
+
+
+def _to_seal(file: IO[bytes]) -> int:
+    """Go to where a seal would begin."""
+    return file.seek(max(0, file.seek(0, os.SEEK_END) - SIZE))

@@ -1,25 +1,22 @@
 """A results file of which only what is asked for is read: it may be larger than memory."""
 
-import hashlib
-import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from suite.canonical import canonical_json
 from suite.errors import UserError
-from suite.results.form import MOST_UNPACKED, check_kind, check_storage, is_survived, names_in
-from suite.results.layout import index_of
+from suite.results.form import MOST_UNPACKED, check_kind, check_storage, names_in
+from suite.results.layout import content_digest, index_of
 from suite.results.normal import DIMENSIONS, KINDS, Kind
-from suite.results.read import AGAIN, check_version, explained, or_damaged
+from suite.results.read import AGAIN, check_seal, check_version, explained, or_damaged
 from suite.results.rows import (
     FILL_INDEX,
     SCHEMA_VERSION,
@@ -28,12 +25,11 @@ from suite.results.rows import (
     IndexOf,
     Ragged,
 )
-from suite.results.seal import MARK, SIZE
+from suite.results.seal import holds
 from suite.text import harmless
 
 PIECE_BYTES = 1 << 20
-PIECE = 1 << 18
-"""Numbers that are digested at a time."""
+"""Of text, read at a time."""
 CACHE_BYTES = 1 << 23
 """Of chunks: what one reading leaves of a chunk is there for the next."""
 
@@ -42,7 +38,7 @@ Read = Callable[..., Array]
 """Reads a column by its name, and perhaps from which row on and to which."""
 
 
-class Held:
+class OpenFile:
     """A file that stays readable when another takes its name; closed when nothing needs it."""
 
     def __init__(self, path: Path) -> None:
@@ -64,7 +60,7 @@ class Held:
     def sealed(self) -> bool | None:
         """Say whether the seal is that of the bytes in front of it; None without a seal."""
         with os.fdopen(self._descriptor, "rb", closefd=False) as file:
-            return _holds(file)
+            return holds(file)
 
     def hdf5(self) -> h5py.File:
         """Open it with HDF5, which closes nothing but what is its own."""
@@ -89,7 +85,7 @@ class Stored:
     names: frozenset[str]
     state: tuple[int, ...]
     """What tells that the file is still the one that was opened."""
-    held: "Held"
+    file: OpenFile
 
     def __deepcopy__(self, memo: object) -> "Stored":
         return self  # nothing in it changes
@@ -142,10 +138,10 @@ class Stored:
         UserError
             If it was written to meanwhile, or cannot be read.
         """
-        if self.held.state() != self.state:
+        if self.file.state() != self.state:
             raise UserError(f"{str(self.path)!r} was written to meanwhile.", "Open it again.")
         with or_damaged(self.path):
-            file = self.held.hdf5()
+            file = self.file.hdf5()
 
         def read(name: str, first: int = 0, last: int | None = None) -> Array:
             with or_damaged(self.path):
@@ -180,28 +176,27 @@ def open_stored(path: Path, *, verify: bool = False) -> Stored:
         If the file is not there, holds no results or those of another schema, or is damaged.
     """
     with explained(path):
-        held = Held(path)
-        state, sealed = held.state(), held.sealed()
-    if sealed is False:
-        raise UserError(f"{str(path)!r} is damaged.", AGAIN)
-    if sealed is None and not is_survived(path):
-        raise UserError(f"{str(path)!r} is damaged: the HDF5 library crashes over it.", AGAIN)
-    return _stored(path, held, state, verify=verify or sealed is None)
+        file = OpenFile(path)
+        state, sealed = file.state(), file.sealed()
+    check_seal(sealed, path)
+    return _stored(path, file, state, verify=verify or sealed is None)
 
 
-def _stored(path: Path, held: Held, state: tuple[int, ...], *, verify: bool) -> Stored:
-    with or_damaged(path), held.hdf5() as file:
+def _stored(path: Path, opened: OpenFile, state: tuple[int, ...], *, verify: bool) -> Stored:
+    with or_damaged(path), opened.hdf5() as file:
         version = _text(file.attrs.get("schema_version", b""))
         check_version(version, path)
         columns = {n: dataset for n, dataset in _datasets(file).items() if not dataset.is_scale}
-        if sum(dataset.nbytes for dataset in columns.values()) > MOST_UNPACKED * held.size():
+        if sum(dataset.nbytes for dataset in columns.values()) > MOST_UNPACKED * opened.size():
             raise ValueError("it is said to hold more than it can")
         axes = tuple(_text(file.attrs["axes"]).split())
         if b"provenance" not in names_in(file.id):
             raise ValueError("it has no provenance")
         group = _datasets(file["provenance"])
         provenance = {key: _text(value[()]) for key, value in group.items()}
-        if verify and digest(columns, axes, provenance) != _text(file.attrs["content_digest"]):
+        if verify and content_digest(columns, axes, provenance) != _text(
+            file.attrs["content_digest"]
+        ):
             raise UserError(f"{str(path)!r} was altered after it was written.", AGAIN)
         rows = {name: len(file[name]) if name in file else 0 for name in (*DIMENSIONS, "sample")}
         _check_names(columns, axes, path, rows, earlier=version != SCHEMA_VERSION)
@@ -214,7 +209,7 @@ def _stored(path: Path, held: Held, state: tuple[int, ...], *, verify: bool) -> 
             rows,
             frozenset(columns),
             state,
-            held,
+            opened,
         )
 
 
@@ -235,32 +230,6 @@ def texts(column: Array) -> list[str]:
     values = column.tolist()
     known = {value: harmless(value.decode(errors="replace")) for value in dict.fromkeys(values)}
     return [known[value] for value in values]
-
-
-def _holds(file: IO[bytes]) -> bool | None:
-    size = file.seek(0, io.SEEK_END)
-    file.seek(max(0, size - SIZE))
-    seal = file.read()
-    if not seal.startswith(MARK):
-        return None
-    sha, left = hashlib.sha256(), size - SIZE
-    file.seek(0)
-    while left > 0 and (piece := file.read(min(left, PIECE_BYTES))):
-        sha.update(piece)
-        left -= len(piece)
-    return seal == MARK + sha.hexdigest().encode() + b"\n"
-
-
-def digest(
-    columns: Mapping[str, h5py.Dataset], axes: tuple[str, ...], provenance: Mapping[str, str]
-) -> str:
-    """Return what `suite.results.layout.content_digest` does, without all samples in memory."""
-    sha = hashlib.sha256(canonical_json([list(axes), dict(provenance)]).encode())
-    for name, column in sorted(columns.items()):
-        sha.update(canonical_json([name, column.dtype.str, column.shape]).encode())
-        for first in range(0, len(column), PIECE):
-            sha.update(np.ascontiguousarray(column[first : first + PIECE]).data)
-    return sha.hexdigest()
 
 
 def _check_names(
@@ -348,5 +317,5 @@ def _text(value: Any) -> str:
 
 if __name__ == "__main__":  # as `is_survived` starts it
     with suppress(UserError):
-        held = Held(Path(sys.argv[1]))
-        _stored(Path(sys.argv[1]), held, held.state(), verify=True)
+        file = OpenFile(Path(sys.argv[1]))
+        _stored(Path(sys.argv[1]), file, file.state(), verify=True)

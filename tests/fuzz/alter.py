@@ -154,7 +154,7 @@ def _another_value(draw: st.DrawFn, file: h5py.File, name: str) -> None:
             st.sampled_from([b"", b"\xff", b"x", b"= =", b"\x1b["]) | st.binary(max_size=9)
         )
     elif data.dtype.kind == "f":
-        value = draw(st.floats())
+        value = draw(st.floats(width=8 * data.dtype.itemsize))
     else:
         value = draw(
             st.integers(*(int(limit) for limit in _limits(data.dtype))) | st.integers(0, 9)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from suite.atomic import whole_file
+from suite.results.layout import content_digest
 from suite.results.seal import seal
-from suite.results.stored import digest
 from suite.results.write import CHUNK_BYTES, LEAST_COMPRESSED_BYTES, write_results
 from tests.rows import a_cell, a_node, a_trial, an_artifact, some_results
 
@@ -117,7 +117,7 @@ def _fill(template: h5py.File, file: h5py.File, cells: int, samples: int, repeat
     axes = tuple(template.attrs["axes"].decode().split())
     provenance = {key: value[()].decode() for key, value in file["provenance"].items()}
     file.attrs["verdict"] = np.bytes_("valid")
-    file.attrs["content_digest"] = np.bytes_(digest(columns, axes, provenance))
+    file.attrs["content_digest"] = np.bytes_(content_digest(columns, axes, provenance))
 
 
 def _dataset(file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any) -> h5py.Dataset:
