@@ -46,7 +46,7 @@ def grid(stored: Stored) -> tuple[dict[str, list[Any]], tuple[npt.NDArray[np.int
 
     Numbers ascend; text is in the sweep's own order.
     """
-    declared = tomllib.loads(stored.provenance.get("sweep", "")).get("axes", {})
+    declared = _declared(stored.provenance.get("sweep", ""))
     values: dict[str, list[Any]] = {}
     places = []
     for axis in stored.axes:
@@ -65,6 +65,16 @@ def grid(stored: Stored) -> tuple[dict[str, list[Any]], tuple[npt.NDArray[np.int
         place_of = {code: at[name] for code, name in zip(distinct, named, strict=True)}
         places.append(np.array([place_of[code] for code in codes], np.int64))
     return values, tuple(places)
+
+
+def _declared(sweep: str) -> dict[str, list[Any]]:
+    """Return the values on each axis as a sweep has them; none of what is no sweep."""
+    try:
+        axes = tomllib.loads(sweep).get("axes")
+    except tomllib.TOMLDecodeError:
+        return {}
+    named = axes.items() if isinstance(axes, dict) else ()
+    return {axis: values for axis, values in named if isinstance(values, list)}
 
 
 def host_of(node: str) -> str:

@@ -30,6 +30,8 @@ from suite.text import harmless
 
 PIECE_BYTES = 1 << 20
 """Of text, read at a time."""
+MOST_ROUNDS = 10
+"""Times the number of trials."""
 CACHE_BYTES = 1 << 23
 """Of chunks: what one reading leaves of a chunk is there for the next."""
 
@@ -292,6 +294,10 @@ def _check_references(columns: Mapping[str, h5py.Dataset], rows: Mapping[str, in
                 fits = 0 <= sizes.min(initial=0) <= sizes.max(initial=0) <= samples
                 if not fits or sizes.sum() != samples:
                     raise ValueError("the trials have other numbers of samples than there are")
+    rounds = columns["round"][()]
+    # Each has a trial; a fault may have cost some.
+    if rounds.min(initial=0) < 0 or rounds.max(initial=0) > MOST_ROUNDS * (len(rounds) + 1):
+        raise ValueError("a trial is of a round that cannot have been")
 
 
 def _variables(field: str, kind: Kind, axes: tuple[str, ...]) -> tuple[str, ...]:
