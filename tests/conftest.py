@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,3 +92,56 @@ def litesweep(tmp_path: Path) -> Litesweep:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models whose inputs are out of the ordinary."""
+    folder = tmp_path_factory.mktemp("shapes")
+    code = """
+        import sys, keras
+        from keras import layers
+        a, b = keras.Input((4,), name="zebra"), keras.Input((6, 2), name="ant")
+        out = layers.Dense(3)(layers.concatenate([layers.Dense(5)(a), layers.Flatten()(b)]))
+        keras.Model([a, b], out).save(sys.argv[1] + "/two.keras")
+        both = {"zebra": keras.Input((4,), name="z"), "ant": keras.Input((6, 2), name="a")}
+        out = layers.concatenate([layers.Dense(5)(both["zebra"]), layers.Flatten()(both["ant"])])
+        keras.Model(both, out).save(sys.argv[1] + "/dictionary.keras")
+        x = keras.Input((None, None, 3))
+        y = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(x))
+        keras.Model(x, y).save(sys.argv[1] + "/open.keras")
+        t = keras.Input((7,), dtype="int32")
+        keras.Model(t, layers.Dense(2)(layers.Flatten()(layers.Embedding(9, 4)(t)))).save(
+            sys.argv[1] + "/tokens.keras")
+        t = keras.Input((5, 8))
+        keras.Model(t, layers.Dense(2)(layers.LSTM(6)(t))).save(sys.argv[1] + "/recurrent.keras")
+        i = keras.Input((8, 8, 3))
+        random = layers.RandomFlip()(layers.Rescaling(0.1)(i))
+        keras.Model(i, random).save(sys.argv[1] + "/random.keras")
+        keras.Model(i, layers.Lambda(lambda x: x * 2)(i)).save(sys.argv[1] + "/lambda.keras")
+        f = keras.Input((8, 8, 3))
+        keras.Model(f, layers.Dense(2)(layers.Flatten()(f))).save(sys.argv[1] + "/flat.keras")
+        b = keras.Input(batch_shape=(4, 6))
+        keras.Model(b, layers.Dense(2)(b)).save(sys.argv[1] + "/batch.keras")
+        import tensorflow as tf
+
+        class Module(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.string)])
+            def length(self, x):
+                return tf.strings.length(x)
+
+            @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32)])
+            def betainc(self, x):
+                return tf.math.betainc(x + 1.0, x + 2.0, x)
+
+        for name in ("length", "betainc"):
+            tf.saved_model.save(Module(), f"{sys.argv[1]}/{name}", getattr(Module(), name))
+        for name in ("batch", "open"):
+            model = keras.models.load_model(f"{sys.argv[1]}/{name}.keras")
+            converted = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+            open(f"{sys.argv[1]}/{name}.tflite", "wb").write(converted)
+    """
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(folder)], check=True, capture_output=True
+    )
+    return folder

@@ -1,9 +1,4 @@
-"""Comparisons: what is a replicate, what is called, how often wrongly, and the command."""
-
-import io
-import json
-import re
-from pathlib import Path
+"""Comparisons: what is a replicate, what is called, and how often wrongly."""
 
 import numpy as np
 import pytest
@@ -11,14 +6,12 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from rich.console import Console
 
-from analysis import compare, comparison_to_rich_table, open_slice, summary
+from analysis import compare
 from suite.errors import UserError
 from suite.intervals import relative_half_width
-from suite.results.write import write_results
-from tests.conftest import Litesweep, Opened
-from tests.rows import POINT, a_cell, a_node, a_run, a_trial, some_results
+from tests.conftest import Opened
+from tests.rows import a_cell, a_node, a_run, a_trial, some_results
 from tests.simulated import Floats, Machine, a_dataset
 
 MIRRORED = {"slower": "faster", "faster": "slower", "only_a": "only_b", "only_b": "only_a"}
@@ -326,124 +319,3 @@ def test_five_percent_are_found(random: np.random.Generator) -> None:
         found += outcomes(*sides(medians))
     assert found.count("slower") / len(found) > 0.9
     assert "faster" not in found
-
-
-# The command
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run of two quantizations at two thread counts; int8 is slower at one of them."""
-    cells = [
-        ({"quantization": "float32", "threads": 1}, STEADY),
-        ({"quantization": "float32", "threads": 2}, STEADY),
-        ({"quantization": "int8", "threads": 1}, slower_by(0.05)),
-        ({"quantization": "int8", "threads": 2}, STEADY),
-    ]
-    folder = tmp_path / "run"
-    folder.mkdir()
-    write_results(folder / "results.h5", a_run(*cells))
-    return folder
-
-
-def test_a_regression_is_told_and_is_exit_code_1(litesweep: Litesweep, run: Path) -> None:
-    done = litesweep("compare", f"{run}:quantization=float32", f"{run}:quantization=int8")
-    assert (done.returncode, done.stderr) == (1, "")
-    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
-    assert "1 1.00 µs 1.05 µs 1.050 1.050 to 1.051 slower" in lines
-    assert lines[-1] == ("B is slower in 1 of 2 cells (by 5.0 %), faster in none, the same in 1.")
-
-
-def test_what_is_within_the_threshold_is_no_regression(litesweep: Litesweep, run: Path) -> None:
-    slices = f"{run}:quantization=float32", f"{run}:quantization=int8"
-    assert litesweep("compare", *slices, "--threshold", "0.06").returncode == 0
-    assert litesweep("compare", *reversed(slices)).returncode == 0
-    assert litesweep("compare", run, run / "results.h5").returncode == 0
-
-
-def test_json_and_markdown_say_the_same(litesweep: Litesweep, run: Path) -> None:
-    slices = f"{run}:quantization=float32,threads=1", f"{run}:quantization=int8,threads=1"
-    said = json.loads(litesweep("compare", *slices, "--json").stdout)
-    assert (said["a"], said["threshold"]) == (slices[0], 0.01)
-    (cell,) = said["cells"]
-    assert (cell["outcome"], cell["more"], cell["replicates"]) == ("slower", 0, 8)
-    assert cell["model"] == POINT["model"]
-    assert said["summary"] in (text := litesweep("compare", *slices, "--md").stdout)
-    assert "| 1.00 µs | 1.05 µs | 1.050 | 1.050 to 1.051 | slower |" in text
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "words"),
-    [
-        ("run:thread=1", "run", ["no axis 'thread'", "'threads'"]),
-        ("run:threads=3", "run", ["no threads '3'", "1, 2"]),
-        ("run:threads", "run", ["'threads' is not AXIS=VALUE"]),
-        ("run:threads=1,threads=2", "run", ["twice"]),
-        ("run:threads=1", "run:quantization=int8", ["different axes", "same axes on both"]),
-        ("run:threads=1,threads_=2", "run", ["no axis 'threads_'"]),
-        ("nothing", "run", ["nothing"]),
-        ("nothing:threads=1", "run", ["'nothing'"]),
-    ],
-)
-def test_mistakes(litesweep: Litesweep, run: Path, a: str, b: str, words: list[str]) -> None:
-    done = litesweep("compare", a, b, cwd=run.parent)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert all(word in done.stderr for word in words), done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_slice_of_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "results.h5"
-    write_results(path, a_run(({}, STEADY), ({"threads": 2}, [])))
-    with pytest.raises(UserError, match="nothing was measured there"):
-        open_slice(f"{path}:threads=2")
-
-
-def test_a_colon_may_be_part_of_a_path(tmp_path: Path) -> None:
-    path = tmp_path / "a:b=c.h5"
-    write_results(path, a_run(({}, STEADY), ({"threads": 2}, STEADY)))
-    assert "threads" in open_slice(str(path))["status"].dims
-    assert "threads" not in open_slice(f"{path}:threads=2")["status"].dims
-
-
-def printed(compared: xr.Dataset) -> str:
-    """Return the table as it looks where it is not on a terminal, blanks run together."""
-    out = io.StringIO()
-    Console(file=out, width=80).print(comparison_to_rich_table(compared))
-    lines = (" ".join(line.split()) for line in out.getvalue().splitlines())
-    return "\n".join(lines)
-
-
-def test_the_table_tells_what_is_open(opened: Opened) -> None:
-    restless = [900, 1200, 1100, 1000, 1300]
-    a = opened(a_run(({}, STEADY), ({"threads": 2}, restless), ({"threads": 4}, STEADY)))
-    other = a_run(({}, STEADY), ({"threads": 2}, restless[::-1]), provenance={"run_id": "other"})
-    text = printed(compare(a, opened(other)))
-    assert "1 1.00 µs 1.00 µs 1.000 0.999 to 1.001 same\n" in text
-    assert re.search(r"2 1\.10 µs 1\.10 µs 1\.000 0\.777 to 1\.\d+ undecided, \+\w+ trials a", text)
-    assert "\na few trials: under 6" in text
-    assert "\nundecided, +n: about n more would decide it" in text
-    assert "\nonly A has a latency: threads=4\n" in text
-    assert text.endswith("faster in none, the same in 1, undecided in 1.")
-
-
-def test_the_table_tells_of_single_nodes(random: np.random.Generator) -> None:
-    medians = np.median(NOISY.latencies(random, 1), axis=-1)
-    text = printed(compare(*runs(medians, 2 * medians, cpu_type="zen4")))
-    assert "undecided: single node\n\nsingle node: one node tells nothing about others" in text
-
-
-def test_the_sentence(opened: Opened) -> None:
-    cells = [({"threads": t}, STEADY) for t in (1, 2, 3, 4)]
-    other = [
-        ({"threads": 1}, slower_by(0.1)),
-        ({"threads": 2}, slower_by(-0.2)),
-        ({"threads": 3}, [900, 1200, 1100, 1000, 1300]),
-        ({"threads": 4}, slower_by(0.03)),
-    ]
-    a = opened(a_run(*cells))
-    b = opened(a_run(*other, provenance={"run_id": "other"}))
-    assert summary(compare(a, b)) == (
-        "B is slower in 2 of 4 cells (by 3.0 % to 10.0 %), faster in 1 (by 20.0 %), "
-        "the same in none, undecided in 1."
-    )

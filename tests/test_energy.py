@@ -1,4 +1,4 @@
-"""Energy, heat, speed and memory of a trial: made-up machines, and real trials on stand-ins."""
+"""Energy of a trial: made-up machines, and real trials on stand-ins."""
 
 import math
 import os
@@ -34,12 +34,10 @@ from suite.energy import (
 from suite.results.rows import TrialRow
 from suite.results.write import write_results
 from suite.scenarios import parse
-from suite.sensors import Climate, Lookout, Sensors
-from suite.topology import elsewhere, granted_cpus, place_instances, read_cpus
+from suite.topology import granted_cpus, place_instances, read_cpus
 from suite.trial.instruments import BARE, Instruments
 from suite.trial.launch import TrialName, run_trial
 from suite.trial.loads import Load, run_load_trial
-from suite.trial.memory import arena_bytes, find_mapped
 from suite.trial.protocol import TrialRequest
 from tests.machines import RAPL, RAPL_EPYC, RAPL_XEON, XEON, frequency, lay, rise, zone
 from tests.rows import a_node, some_results
@@ -228,113 +226,12 @@ def test_the_power_of_an_idle_node_knows_no_spike(tmp_path: Path) -> None:
     assert now_ns == 3 * SECOND_NS
 
 
-# Frequency and temperature
-
-
-def test_sensors_of_the_pinned_cpus_and_the_hottest_package(tmp_path: Path) -> None:
-    lay(tmp_path, XEON, frequency(1, scaling_cur_freq="3000000"))
-    assert Sensors.of([0, 1], tmp_path).read() == Climate(2.8e9, 62.0)
-    assert not Sensors.of([0, 1], tmp_path / "nothing")
-    assert len(Sensors.of([*range(16)], tmp_path).frequency) == 8
-    assert len(Sensors.of([*range(9)], tmp_path).frequency) == 5
-    nothing = Sensors.of([0], tmp_path / "nothing").read()
-    assert math.isnan(nothing.frequency_hz) and math.isnan(nothing.temperature_degc)
-
-
-def test_they_are_read_while_the_block_runs_and_summed_up(tmp_path: Path) -> None:
-    lay(tmp_path, XEON)
-    with Lookout(Sensors.of([0], tmp_path), granted_cpus()[0], every_s=0.001) as lookout:
-        for degc in (70, 90, 60):
-            seen = len(lookout.seen)
-            lay(tmp_path, {"sys/class/hwmon/hwmon2/temp1_input": f"{degc}000"})
-            while len(lookout.seen) < seen + 3:
-                pass
-    assert lookout.during == Climate(2.6e9, 90.0)
-    count = len(lookout.seen)
-    assert not lookout._thread.is_alive()
-    assert len(lookout.seen) == count
-
-
-@pytest.mark.parametrize(("files", "cpu"), [(XEON, None), ({}, 0)])
-def test_nothing_is_started_where_there_is_nothing_to_see_or_no_place_to_look_from(
-    tmp_path: Path, files: Mapping[str, str], cpu: int | None
-) -> None:
-    lay(tmp_path, files)
-    with Lookout(Sensors.of([0], tmp_path), cpu) as lookout:
-        assert lookout._thread.ident is None
-    assert math.isnan(lookout.during.frequency_hz)
-
-
-def test_one_looks_from_a_core_that_is_free(tmp_path: Path) -> None:
-    # 16 CPUs on 8 cores: siblings are 8 apart.
-    cpus = read_cpus(range(16), lay(tmp_path, XEON) / "sys")
-    assert elsewhere([0], cpus) not in (None, 0, 8)
-    assert elsewhere(range(7), cpus) in (7, 15)
-    assert elsewhere(range(8), cpus) is None
-    assert elsewhere([0], ()) is None
-
-
-# Memory
-
-SMAPS = """\
-7f0000000000-7f0000004000 r--p 00000000 fe:00 1          /models/a b\\012c.tflite
-Size:                 16 kB
-Rss:                   8 kB
-Pss:                   8 kB
-VmFlags: rd mr
-7f0000004000-7f0000006000 rw-p 00000000 00:00 0
-Rss:                   4 kB
-7f0000008000-7f0000009000 r--p 00004000 fe:00 1          /models/a b\\012c.tflite
-Rss:                   4 kB
-7f000000a000-7f000000b000 r--p 00000000 fe:00 2          /models/c.tflite
-Rss:                   4 kB
-"""
-
-
-def test_what_is_mapped_of_a_file() -> None:
-    places, resident = find_mapped(SMAPS, "/models/a b\nc.tflite")
-    assert places == [
-        range(0x7F0000000000, 0x7F0000004000),
-        range(0x7F0000008000, 0x7F0000009000),
-    ]
-    assert resident == 12 * 1024
-    places, resident = find_mapped(SMAPS, "/models/absent.tflite")
-    assert places == [] and math.isnan(resident)
-
-
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=10))
-def test_a_byte_of_the_arena_counts_once(tensors: list[tuple[int, int]]) -> None:
-    ranges = [range(begin, begin + size) for begin, size in tensors]
-    weights = [range(10, 20)]
-    expected = {byte for at in ranges if at.start not in weights[0] for byte in at}
-    assert arena_bytes(ranges, weights) == len(expected)
-    assert math.isnan(arena_bytes(None, weights))
-
-
 NAME = TrialName("run", "c0", "n0", 0, 0)
 
 
 def measured(tiny_tflite: Path, instruments: Instruments = BARE, **said: str) -> TrialRow:
     request = TrialRequest(str(tiny_tflite), 1, granted_cpus()[:1], 0, **said)  # type: ignore[arg-type]
     return run_trial(NAME, request, 60, instruments=instruments)
-
-
-def test_the_memory_of_a_real_trial(tiny_tflite: Path) -> None:
-    trial = measured(tiny_tflite)
-    page = 4096
-    assert 0 < trial.weights_rss_bytes <= -(-tiny_tflite.stat().st_size // page) * page
-    assert trial.weights_rss_bytes < trial.steady_rss_bytes <= trial.peak_rss_bytes
-    assert 0 < trial.load_rss_bytes < trial.steady_rss_bytes
-    # XNNPACK keeps activations where they cannot be seen.
-    assert trial.operators_delegated > 0
-    assert math.isnan(trial.arena_bytes)
-    assert math.isnan(trial.package_energy_j) and math.isnan(trial.frequency_during_hz)
-
-
-def test_the_arena_of_the_runtimes_own_kernels(tiny_tflite: Path) -> None:
-    trial = measured(tiny_tflite, delegate="none")
-    first, second = 14 * 14 * 8 * 4, 12 * 12 * 16 * 4  # the largest tensors that live together
-    assert first + second <= trial.arena_bytes < 10 * (first + second)
 
 
 # From counters that count to images per joule
@@ -469,19 +366,6 @@ def test_a_trial_that_is_too_short_for_the_counters_says_so(
     [record] = to_json(open_results(tmp_path / "results.h5"))
     assert record["energy_lack"] == short
     assert "energy_j" not in record
-
-
-def test_a_trial_sees_how_fast_and_hot_the_cpus_were(tiny_tflite: Path, tmp_path: Path) -> None:
-    lay(tmp_path, XEON, frequency(512))
-    cpus = read_cpus(granted_cpus())
-    trial = measured(tiny_tflite, Instruments(cpus=cpus, root=tmp_path))
-    assert trial.frequency_before_hz == trial.frequency_after_hz == 2.6e9
-    assert trial.temperature_before_degc == trial.temperature_after_degc == 62
-    seen = elsewhere(granted_cpus()[:1], cpus) is not None
-    assert (trial.frequency_during_hz == 2.6e9) == seen
-    assert (trial.temperature_during_degc == 62) == seen
-    blind = measured(tiny_tflite, Instruments(cpus=(), root=tmp_path))
-    assert math.isnan(blind.frequency_during_hz) and blind.frequency_before_hz == 2.6e9
 
 
 @pytest.mark.parametrize("scenario", ["single-stream", "offline"])
