@@ -114,8 +114,8 @@ def test_the_table_tells_what_is_open(opened: Opened) -> None:
     assert text.endswith("faster in none, the same in 1, undecided in 1.")
 
 
-def test_the_table_tells_of_single_nodes(random: np.random.Generator) -> None:
-    medians = np.median(NOISY.latencies(random, 1), axis=-1)
+def test_the_table_tells_of_single_nodes() -> None:
+    medians = np.median(NOISY.latencies(np.random.default_rng(11), 1), axis=-1)
     text = printed(compare(*runs(medians, 2 * medians, cpu_type="zen4")))
     assert "undecided: single node\n\nsingle node: one node tells nothing about others" in text
 

@@ -356,7 +356,7 @@ def test_a_run_measures_the_idle_node_and_then_its_cells(
 def test_a_trial_that_is_too_short_for_the_counters_says_so(
     counted: Path, tiny_tflite: Path, tmp_path: Path
 ) -> None:
-    request = TrialRequest(str(tiny_tflite), 1, granted_cpus()[:1], 0, max_samples=400)
+    request = TrialRequest(str(tiny_tflite), 1, granted_cpus()[:1], 0, sampling_ns=1)
     instruments = Instruments(counters_of(counted))
     trial = run_trial(replace(NAME, cell_id="c0"), request, 60, instruments=instruments)
     short = "packages: sampled for less than 0.1 s; memory: sampled for less than 0.1 s"
