@@ -15,6 +15,7 @@ import pytest
 from suite.results.rows import TrialFlag, TrialRow
 from suite.topology import format_cpu_list, granted_cpus
 from suite.trial.launch import WORKER, TrialName, judge, run_trial
+from suite.trial.loads import at_work
 from suite.trial.protocol import TrialAnswer, TrialRequest
 from suite.trial.withheld import Withheld
 from suite.trial.worker import waits_ns
@@ -251,6 +252,18 @@ def test_what_was_withheld_is_a_reason(
 ) -> None:
     row = replace(QUIET, run_delay_ns=run_delay_ns, **asdict(withheld))
     assert judge(REQUEST, answer(), row) == expected
+
+
+@pytest.mark.parametrize(
+    ("delay_ns", "expected"),
+    [(1000 * 15_000, TrialFlag(0)), (1000 * 25_000, TrialFlag.NOISY_NODE), (math.nan, TrialFlag(0))],
+)
+def test_to_be_woken_for_each_query_is_nobodys_noise(delay_ns: float, expected: TrialFlag) -> None:
+    """A thousand queries in two seconds, of 30 µs each."""
+    said = answer(sampling_wall_ns=2 * 10**9, run_delay_ns=delay_ns, voluntary_switches=1000)
+    said = at_work(said, 1000 * 30_000)
+    row = replace(QUIET, run_delay_ns=said.run_delay_ns)
+    assert judge(REQUEST, said, row) == expected
 
 
 def test_how_long_each_thread_has_waited() -> None:

@@ -41,6 +41,8 @@ LOAD_SHARE = 0.5
 """Of a trial's time limit: what queries at a given rate, or all runs of a search, may take."""
 EXPECTED_RUNS = 4
 """Of a search."""
+WAKE_NS = 20_000
+"""Most that an idle CPU takes to run what was woken on it."""
 
 SUMMED = (
     *("sampling_cpu_ns", "threads_seen", "voluntary_switches", "involuntary_switches"),
@@ -139,8 +141,8 @@ def run_load_trial(
     flags = work.flags
     for n, asked in enumerate(requests):
         own = accounts[n]
-        if work.busy_ns:  # what waits for queries uses no CPU, and is not to be blamed for it
-            own = replace(own, sampling_wall_ns=work.busy_ns[n])
+        if work.busy_ns:
+            own = at_work(own, work.busy_ns[n])
         row = row_of(replace(blank, **vars(withheld[n])), own, _u8([warm[n], work.latency_ns[n]]))
         flags |= judge(asked, own, row)
     kept = Withheld(
@@ -317,6 +319,16 @@ def _counted_ns(work: Work) -> float:
     if not work.counts_rate:
         return math.nan
     return 1e9 / (work.per_s if math.isnan(work.offered_per_s) else work.offered_per_s)
+
+
+def at_work(account: TrialAnswer, busy_ns: int) -> TrialAnswer:
+    """Return the account of an instance without its waiting for queries, which uses no CPU.
+
+    To be woken takes a while on a quiet node too. For a query that is still to come it does no harm:
+    an instance wakes before that, and spins.
+    """
+    delay_ns = max(0.0, account.run_delay_ns - WAKE_NS * account.voluntary_switches)
+    return replace(account, sampling_wall_ns=busy_ns, run_delay_ns=delay_ns)
 
 
 def merged(accounts: Sequence[TrialAnswer]) -> TrialAnswer:
