@@ -324,7 +324,7 @@ def _counted_ns(work: Work) -> float:
 def at_work(account: TrialAnswer, busy_ns: int) -> TrialAnswer:
     """Return the account of an instance without its waiting for queries, which uses no CPU.
 
-    To be woken takes a while on a quiet node too. For a query that is still to come it does no harm:
+    To be woken takes a while on a quiet node too. It does no harm to a query that is still to come:
     an instance wakes before that, and spins.
     """
     delay_ns = max(0.0, account.run_delay_ns - WAKE_NS * account.voluntary_switches)
