@@ -256,7 +256,11 @@ def test_what_was_withheld_is_a_reason(
 
 @pytest.mark.parametrize(
     ("delay_ns", "expected"),
-    [(1000 * 15_000, TrialFlag(0)), (1000 * 25_000, TrialFlag.NOISY_NODE), (math.nan, TrialFlag(0))],
+    [
+        (1000 * 15_000, TrialFlag(0)),
+        (1000 * 25_000, TrialFlag.NOISY_NODE),
+        (math.nan, TrialFlag(0)),
+    ],
 )
 def test_to_be_woken_for_each_query_is_nobodys_noise(delay_ns: float, expected: TrialFlag) -> None:
     """A thousand queries in two seconds, of 30 µs each."""
