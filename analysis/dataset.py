@@ -110,8 +110,9 @@ def open_results(
     -------
     xarray.Dataset
         A dimension for each axis of the sweep (`model`, `quantization`, `threads`, `cpu_type`;
-        `optimization`, `resolution`, `batch` where a cell is not at their default), then `node`
-        (host names, numbered where two share one) and `trial` (rounds).
+        `optimization`, `resolution`, `batch`, `instances`, `scenario`, `runtime`, `delegate` where
+        a cell is not at their default), then `node` (host names, numbered where two share one) and
+        `trial` (rounds).
 
         Over the axes: `median_ns` with `ci_low_ns` and `ci_high_ns` (median of the trials'
         medians and its 95 % interval, see `suite.intervals.median`: of the nodes that measured it),
@@ -156,7 +157,8 @@ def open_results(
     Raises
     ------
     UserError
-        If there are no results, or they cannot be read; if a run has an axis that another lacks.
+        If there are no results, or they cannot be read; if a run has an axis that
+        another lacks, and that has no default.
 
     Examples
     --------

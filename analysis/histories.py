@@ -58,7 +58,8 @@ def open_history(
     Raises
     ------
     UserError
-        If there are no results, or a run has an axis that another one lacks.
+        If there are no results, or a run has an axis that another one lacks, and that has no
+        default.
     """
     files = list(dict.fromkeys(file.resolve() for path in paths for file in _files(Path(path))))
     base = results_file(baseline).resolve() if baseline is not None else None

@@ -4,9 +4,9 @@ The trial is the replicate, never the invocation: Hoefler and Belli, SC'15 (doi
 10.1145/2807591.2807644); Kalibera and Jones, ISMM'13 (doi 10.1145/2464157.2464160).
 
 Trial medians have outliers and more than one mode, and a t interval then misses their median (in
-docs/trust.md: a quarter of the time where trials have two speeds). So the interval of a median is
-that of order statistics, which asks nothing of the distribution. Ratios of neighbours are far
-better behaved: theirs is Student's t on logarithms.
+docs/trust.md: more than a third of the time where trials have two speeds). So the interval of a
+median is that of order statistics, which asks nothing of the distribution. Ratios of neighbours are
+far better behaved: theirs is Student's t on logarithms.
 """
 
 from collections.abc import Sequence
