@@ -2,14 +2,18 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 import analysis
 from analysis.others.measurement import LACKS
+from jobs.cli import app
 from jobs.cluster.site import Build, Container, CpuType, Mpi, Site, Slurm
 from suite.models.spec import FineTune, ModelSpec, Preprocess
 from suite.optimizations.names import OPTIMIZATIONS
@@ -22,6 +26,13 @@ from tests.conftest import REPOSITORY
 DOCUMENTS = sorted(
     [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("*/*.md"), *REPOSITORY.glob("tests/*/*.md")]
 )
+COMMANDS = dict.fromkeys(
+    line.strip()
+    for document in DOCUMENTS
+    for block in re.findall(r"```sh\n(.*?)```", document.read_text(), re.S)
+    for line in block.splitlines()
+    if re.match(r" *litesweep [a-z]", line)
+)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
@@ -29,6 +40,24 @@ def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
         if not target.startswith("https://"):
             assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_in_the_documents_can_be_given(line: str) -> None:
+    name, *words = shlex.split(line, comments=True)
+    command: Any = get_command(app)
+    while hasattr(command, "commands"):
+        name, command = words[0], command.commands[words.pop(0)]
+    command.make_context(name, words)
+    # Behind a colon a shell finds no file that a pattern stands for.
+    assert not any(re.search(r"[*?].*:", word) for word in words)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_what_documents_call_is_offered(document: Path) -> None:
+    for block in re.findall(r"```python\n(.*?)```", document.read_text(), re.S):
+        compile(block, document, "exec")
+        assert {*re.findall(r"\banalysis\.(\w+)", block)} <= {*analysis.__all__}
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +134,6 @@ def test_every_key_of_a_site_is_documented() -> None:
     for table in (CpuType, Container, Mpi, Slurm, Build):
         for key in table.model_fields:
             assert f"`{key}`" in text, key
-    for table in (CpuType, Container, Mpi, Slurm):
-        for key in table.model_fields:
             assert f"{key} = " in example, key
 
 
