@@ -109,9 +109,11 @@ def test_verbose_says_where_an_error_came_from(litesweep: Litesweep) -> None:
 
 
 def test_completion(litesweep: Litesweep) -> None:
+    shown = litesweep("--show-completion")  # the shell that we are in
+    assert "_LITESWEEP_COMPLETE" in shown.stdout, shown.stderr
     for shell in ("bash", "zsh", "fish"):
-        shown = litesweep("--show-completion", shell, env={**os.environ, "SHELL": f"/bin/{shell}"})
-        assert "_LITESWEEP_COMPLETE" in shown.stdout, shown.stderr
+        script = litesweep(env={**os.environ, "_LITESWEEP_COMPLETE": f"source_{shell}"})
+        assert f"complete_{shell}" in script.stdout, script.stderr
     words = {
         "_LITESWEEP_COMPLETE": "complete_bash",
         "COMP_WORDS": "litesweep re",
