@@ -1,5 +1,6 @@
 """The small CNN that ships, trained and converted: its accuracy tells the quantizations apart."""
 
+import json
 from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +19,7 @@ from suite.data.labelled import read_labelled
 from suite.models.source import EXAMPLE_DATA
 from suite.optimizations.names import NONE
 from suite.sweep import Points
+from tests.workshop import Workshop, request
 
 TOLD_APART = ("float32", "int8", "weight-only-int4")
 ALPHA = 0.01
@@ -74,3 +76,11 @@ def test_its_accuracy_separates_the_quantizations(store: Path, tmp_path: Path) -
     tuned = artifacts["fine-tune@1", "float32"].row
     assert tuned.top1_agreement < 1
     assert tuned.encoded_bytes > 0
+
+
+@pytest.mark.tensorflow
+def test_weights_from_a_seed_leave_as_much_to_do(workshop: Workshop, tmp_path: Path) -> None:
+    seeded = request(tmp_path, "example:mnist-cnn", "float32", weights="seed:0")
+    operators = json.loads(workshop.artifact(seeded).row.operators)
+    # Of a fresh normalization the converter leaves out what changes nothing; there are eight.
+    assert (operators["MUL"], operators["ADD"]) == (8, 8)

@@ -16,8 +16,9 @@ from suite.errors import UserError
 from suite.models import mnist_cnn
 from suite.models.applications import INPUT_SIDE
 from suite.models.examples import Example, InputSpec
+from suite.models.seeded import spread_norms
 from suite.models.source import APPLICATION, Source
-from suite.models.spec import ModelSpec
+from suite.models.spec import SEED, ModelSpec
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SILENCE_S = 60.0
@@ -54,7 +55,7 @@ def load_keras(name: str, spec: ModelSpec, source: Source) -> Any:
     """
     try:
         if source.kind == "example":
-            return mnist_cnn.make(_seed(spec))
+            return _seeded(mnist_cnn.make(_seed(spec)), spec)
         return _application(spec, source) if source.kind == "keras-application" else _file(source)
     except Exception as error:
         weights = f", weights {spec.weights}" if spec.weights else ""
@@ -75,7 +76,7 @@ def _check_numbers(name: str, inputs: Sequence[InputSpec]) -> None:
 
 def _seed(spec: ModelSpec) -> int:
     weights = str(spec.weights)
-    return int(weights.removeprefix("seed:")) if weights.startswith("seed:") else 0
+    return int(weights.removeprefix(SEED)) if weights.startswith(SEED) else 0
 
 
 _APPLICATION_HINT = (
@@ -111,7 +112,13 @@ def _application(spec: ModelSpec, source: Source) -> Any:
         tf.keras.utils.set_random_seed(_seed(spec))
     make = getattr(tf.keras.applications, application)
     # Given even where it is the default: without it MobileNetV3 leaves the image's size open.
-    return make(weights=weights, input_shape=spec.input_shape or (side, side, 3))
+    return _seeded(make(weights=weights, input_shape=spec.input_shape or (side, side, 3)), spec)
+
+
+def _seeded(model: Any, spec: ModelSpec) -> Any:
+    if str(spec.weights).startswith(SEED):
+        spread_norms(model, _seed(spec))
+    return model
 
 
 def _file(source: Source) -> Any:

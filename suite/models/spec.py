@@ -8,11 +8,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from suite.frozen import Frozen
 
 TRAINED = "trained"
+SEED = "seed:"
+"""In front of the number that weights are drawn from."""
 EXAMPLE_DEFAULTS = {"weights": TRAINED, "data": "example:mnist", "preprocess": {"scale": 1 / 255}}
 
 
 def _weights(value: str) -> str:
-    if value.startswith("seed:") and not re.fullmatch(r"seed:[0-9]{1,9}", value):
+    if value.startswith(SEED) and not re.fullmatch(r"seed:[0-9]{1,9}", value):
         raise ValueError(f"{value!r} is no seed: write 'seed:' and a whole number, as in 'seed:0'")
     return value
 
@@ -93,7 +95,7 @@ class ModelSpec(Frozen):
             return {"weights": "seed:0", **table}
         if table["source"].startswith("example:"):
             weights = table.get("weights", TRAINED)
-            if weights != TRAINED and not str(weights).startswith("seed:"):
+            if weights != TRAINED and not str(weights).startswith(SEED):
                 raise ValueError(f"weights of an 'example:' are {TRAINED!r} or 'seed:N'")
             return {**EXAMPLE_DEFAULTS, **table}
         if table.get("weights") is not None:
