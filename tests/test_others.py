@@ -6,6 +6,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -118,6 +119,14 @@ def test_litert_benchmark(lite: Path) -> None:
     }
 
 
+def test_the_least_of_a_tiny_model_is_rounded_to_nothing(lite: Path, tmp_path: Path) -> None:
+    said = json.loads(lite.read_text())
+    said["latency"]["min_ms"] = 0.0
+    file = tmp_path / "tiny.json"
+    file.write_text(json.dumps(said))
+    assert math.isnan(the_one(file)["min_ns"])
+
+
 def test_pyperf(performed: Path) -> None:
     runs = pyperf.BenchmarkSuite.load(str(performed)).get_benchmark("sums").get_runs()
     medians_ns = [float(np.median(run.values)) * 1e9 for run in runs if run.values]
@@ -141,6 +150,25 @@ def test_pyperf_of_loops_tells_no_tail_and_of_few_processes_less(tmp_path: Path)
     row = the_one(file)
     assert {"mean_of_loops", "few_processes"} <= {*row["lacks"].split()}
     assert row["invocations"] == 2 * 3 * 1000
+    assert math.isnan(row["min_ns"])
+
+
+def test_a_run_of_pyperf_that_calibrates_has_loops_of_its_own(
+    performed: Path, tmp_path: Path
+) -> None:
+    """As pyperf writes them where --loops is not given, and the first number was too small."""
+    said = json.loads(performed.read_text())
+    runs = said["benchmarks"][0]["runs"]
+    for run in runs:
+        run["metadata"] = {**run.get("metadata", {}), "loops": 8}
+    calibration = {"calibrate_loops": 1, "loops": 1}
+    runs.insert(0, {"warmups": [[1, 0.2], [1, 0.1]], "metadata": calibration})
+    file = tmp_path / "calibrated.json"
+    file.write_text(json.dumps(said))
+    assert pyperf.Benchmark.load(str(file)).get_runs()[1].get_loops() == 8
+    row = the_one(file)
+    assert (row["processes"], row["invocations"]) == (7, 7 * 4 * 8)
+    assert "mean_of_loops" in row["lacks"]
     assert math.isnan(row["min_ns"])
 
 
@@ -174,6 +202,21 @@ def test_loadgens_own_bound_is_the_tail_and_not_what_it_reads_off(loaded: Path) 
     assert math.isnan(row["p99_ns"])
 
 
+def test_a_summary_of_an_older_loadgen(loaded: Path, tmp_path: Path) -> None:
+    """It wrote whole percentiles without a decimal; all write a slow system's rate as 0.00."""
+    source = loaded / "SingleStream" / "mlperf_log_summary.txt"
+    text = source.read_text().replace(".0th percentile", "th percentile")
+    text = re.sub(r"(QPS w/o loadgen overhead +: ).*", r"\g<1>0.00", text)
+    file = tmp_path / "mlperf_log_summary.txt"
+    file.write_text(text)
+    row, newer = the_one(file), the_one(source)
+    assert row["p90_ns"] == newer["p90_ns"] > 0
+    assert row["throughput_per_s"] == newer["throughput_per_s"] == 1e9 / row["mean_ns"]
+    few = re.sub(r"Processed at least \d+ queries \(\d+\)", "Only processed 10 queries", text)
+    file.write_text(few)
+    assert the_one(file)["invocations"] == 10
+
+
 def test_benchmark_model(printed: Path) -> None:
     row = the_one(printed)
     assert (row["name"], row["threads"], row["invocations"]) == ("quick net", 2, 50)
@@ -188,6 +231,20 @@ def test_benchmark_model_of_an_older_release_has_a_mean(printed: Path) -> None:
     assert math.isnan(row["median_ns"])
     assert row["mean_ns"] == pytest.approx(33071.8e3)
     assert {"no_median", "threads_unknown"} <= {*row["lacks"].split()}
+
+
+@pytest.mark.parametrize("mean", ["Inference: 33071.8", "no stats: 33071.8"])
+def test_benchmark_model_of_a_much_older_release(mean: str, printed: Path) -> None:
+    """A profile's own statistics stand behind the others."""
+    profile = "Timings (microseconds): count=9 first=1 curr=33 min=2 max=3 avg=33080.1 std=1\n"
+    summary = f"Average inference timings in us: Warmup: 83235, Init: 38467, {mean}\n"
+    printed.write_text(f"Num threads: [1]\nGraph: [a.tflite]\n{STATISTICS}\n\n{profile}{summary}")
+    row = the_one(printed)
+    assert (row["name"], row["threads"], row["invocations"]) == ("a", 1, 50)
+    assert [row["mean_ns"], row["min_ns"]] == pytest.approx([33071.8e3, 32687e3])
+    printed.write_text(f"{STATISTICS}\n{summary[:-5]}")
+    with pytest.raises(UserError, match="do not agree"):
+        analysis.read_others(printed)
 
 
 def test_benchmark_model_alike_every_time(printed: Path) -> None:
@@ -232,8 +289,9 @@ def spoiled(source: Path, target: Path, spoil: Spoil) -> Path:
         (b'{"model": "m", "num_threads": 1, "latency": {"avg_ms": "1"}}', "avg_ms"),
         (b'{"model": "m", "num_threads": 1, "latency": {"avg_ms": 0.0}}', "avg_ms"),
         (b'{"benchmarks": [], "version": "9.0"}', "version '9.0'"),
+        (b'{"benchmarks": [], "version": "1.0"}', "no benchmark"),
         (b'{"benchmarks": [3], "version": "1.0"}', "not as pyperf"),
-        (b'{"benchmarks": [{"runs": []}], "version": "1.0"}', "not as pyperf"),
+        (b'{"benchmarks": [{"runs": []}], "version": "1.0"}', "no values"),
         (b'{"benchmarks": [{"runs": [{"warmups": [[1, 2]]}]}], "version": "1.0"}', "no values"),
         (b'{"benchmarks": [{"runs": [{"values": ["x"]}]}], "version": "1.0"}', "no durations"),
         (b'{"benchmarks": [{"runs": [{"values": [-1.0]}]}], "version": "1.0"}', "no durations"),

@@ -1,7 +1,9 @@
 """What TensorFlow Lite's `benchmark_model` prints.
 
 Its statistics are a line for the warm-up and one for what follows it, `count=50 first=… avg=…`,
-newer ones with `median=`; the last line sums up (benchmark_model.cc, stats_calculator.h).
+newer ones with `median=`; the last line sums up: `Inference timings in us: … Inference (avg): …`,
+in older releases `Average inference timings in us:`, with `Inference:` or `no stats:` at its end
+(benchmark_model.cc, stats_calculator.h).
 """
 
 import math
@@ -10,10 +12,11 @@ from pathlib import PurePath
 
 from analysis.others.measurement import ForeignError, Measurement, number, per_second
 
-SIGN = "Inference timings in us:"
+SIGN = "timings in us:"
 NS_PER_US = 1e3
-STATISTICS = re.compile(r"\bcount=\d+ .*")
-SUMMARY = re.compile(rf"{SIGN} Init: \S+, .*Inference \(avg\): (?P<mean>\S+)")
+STATISTICS = re.compile(r"(?<!\(microseconds\): )\bcount=\d+ .*")
+"""But not those of a profile."""
+SUMMARY = re.compile(rf"{SIGN} .*(?:Inference \(avg\)|Inference|no stats): (?P<mean>\S+)")
 
 
 def read(text: str) -> list[Measurement]:

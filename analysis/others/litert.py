@@ -1,5 +1,6 @@
 """What `litert-benchmark --result_json` writes."""
 
+import math
 from pathlib import PurePath
 from typing import Any
 
@@ -31,7 +32,8 @@ def read(said: dict[str, Any]) -> list[Measurement]:
         threads=number(said, "num_threads"),
         median_ns=number(latency, "median_ms") * NS_PER_MS,
         mean_ns=mean_ns,
-        min_ns=number(latency, "min_ms") * NS_PER_MS,
+        # Of a tiny model it is rounded to nothing.
+        min_ns=number(latency, "min_ms") * NS_PER_MS if latency.get("min_ms") else math.nan,
         throughput_per_s=per_second(mean_ns),
         processes=1,
         invocations=number(latency, "num_runs"),

@@ -44,8 +44,8 @@ def read_summary(text: str) -> list[Measurement]:
     if "Test Parameters Used" not in text:
         raise ForeignError("it ends before the test's parameters")
     plain = {name.strip(): value.strip() for name, value in re.findall(r"^(.+?):(.*)$", text, re.M)}
-    estimates = re.findall(r"Early stopping (9[09])\.0th percentile estimate: (\d+)", text)
-    queries = re.search(r"Processed (?:at least \d+ queries \((\d+)\)|(\d+) queries)", text)
+    estimates = re.findall(r"Early stopping (9[09])(?:\.0)?th percentile estimate: (\d+)", text)
+    queries = re.search(r"[Pp]rocessed (?:at least \d+ queries \((\d+)\)|(\d+) queries)", text)
     percentile = "50.00_percentile_per_query" if _per_query(text) else "50.00_percentile"
     kind = "_query" if _per_query(text) else ""
     written = {
@@ -57,7 +57,6 @@ def read_summary(text: str) -> list[Measurement]:
         f"result_min{kind}_latency_ns": plain.get("Min latency (ns)"),
         f"result_mean{kind}_latency_ns": plain.get("Mean latency (ns)"),
         f"result_{percentile}_latency_ns": plain.get("50.00 percentile latency (ns)"),
-        "result_qps_without_loadgen_overhead": plain.get("QPS w/o loadgen overhead"),
         "result_samples_per_second": plain.get("Samples per second"),
         "result_completed_samples_per_sec": plain.get("Completed samples per second"),
         "result_query_count": next(filter(None, queries.groups()), None) if queries else None,
@@ -105,13 +104,13 @@ Numbers = tuple[dict[str, float], list[str]]
 
 
 def _single_stream(said: Said) -> Numbers:
+    numbers = _latencies(said)
     # The percentiles that LoadGen just reads off are no bounds; its early stopping estimates are,
     # by the same rule as ours.
-    numbers = _latencies(said) | {
-        "p90_ns": _maybe(said, "early_stopping_latency_ss"),
-        "p99_ns": _maybe(said, "early_stopping_latency_ms"),
-        "throughput_per_s": number(said, "result_qps_without_loadgen_overhead"),
-    }
+    numbers["p90_ns"] = _maybe(said, "early_stopping_latency_ss")
+    numbers["p99_ns"] = _maybe(said, "early_stopping_latency_ms")
+    # Its "QPS w/o loadgen overhead", which the summary has in two decimals only.
+    numbers["throughput_per_s"] = per_second(numbers["mean_ns"])
     return numbers, []
 
 
