@@ -17,12 +17,23 @@ def planes(
     The title names the model, and the value on each axis that has several. The other axes stay, of
     length one.
     """
-    status = results["status"]
-    others = [str(axis) for axis in status.dims if axis not in plane_axes]
-    for point in np.ndindex(*(status.sizes[axis] for axis in others)):
+    there = _are_there(results, plane_axes)
+    others = [str(axis) for axis in there.dims]
+    telling = [axis for axis in others if there.sizes[axis] > 1]
+    for point in np.argwhere(there.values):
         plane = results.isel({axis: [i] for axis, i in zip(others, point, strict=True)})
-        if (plane["status"] != "").any():
-            yield _title(plane, [axis for axis in others if status.sizes[axis] > 1]), plane
+        yield _title(plane, telling), plane
+
+
+def count_planes(results: xr.Dataset, plane_axes: Sequence[str] = PLANE) -> int:
+    """Return how many there are."""
+    return int(_are_there(results, plane_axes).sum())
+
+
+def _are_there(results: xr.Dataset, plane_axes: Sequence[str]) -> xr.DataArray:
+    """Say which points on the axes that are not the plane's have a cell."""
+    cells: xr.DataArray = results["status"] != ""
+    return cells.any([axis for axis in plane_axes if axis in cells.dims])
 
 
 def _title(plane: xr.Dataset, telling: list[str]) -> str:

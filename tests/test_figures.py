@@ -21,6 +21,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from analysis import quantiles, write_figures
+from analysis.figures import style
 from analysis.figures.distribution import distribution_figure
 from analysis.figures.drift import drift_figure
 from analysis.figures.heat_map import heat_map_figure
@@ -176,6 +177,17 @@ def test_each_model_has_its_panel(opened: Opened, tmp_path: Path) -> None:
         panels = draw(results).axes
         assert [panel.get_title("left") for panel in panels] == ["one", "two"]
         assert panels[0].get_xlim() == panels[1].get_xlim()
+    assert [path.name for path in write_figures(results, tmp_path)] == FILES
+
+
+def test_of_many_models_the_first_have_a_panel(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style, "MOST_PANELS", 2)
+    results = opened(a_grid(["float32", "int8"], [1, 2], models=["one", "two", "three"]))
+    figure = latency_figure(results)
+    assert [panel.get_title("left") for panel in figure.axes] == ["one", "two"]
+    assert figure.get_suptitle() == "the first 2 of 3"
     assert [path.name for path in write_figures(results, tmp_path)] == FILES
 
 

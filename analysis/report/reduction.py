@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from analysis.planes import PLANE, planes
+from analysis.planes import PLANE, count_planes, planes
 
 MOST_PLANES = 24
 """Of more models (and CPU types, and whatever other axes there are) the first are shown."""
@@ -30,12 +30,6 @@ MOST_NODES = 24
 def first_planes(results: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
     """Yield the first planes with their titles, see `analysis.planes`."""
     return islice(planes(results), MOST_PLANES)
-
-
-def count_planes(results: xr.Dataset) -> int:
-    """Return how many planes have a cell."""
-    planned = results["status"] != ""
-    return int(planned.any([axis for axis in PLANE if axis in planned.dims]).sum())
 
 
 def of_planes(results: xr.Dataset) -> str:
