@@ -66,6 +66,8 @@ def open_history(
     if base and base not in files:
         files.append(base)
     names = numbered(map(run_name, files))
+    if not files:
+        raise UserError("There is no run to open: the list is empty.")
     opened = [open_results(file) for file in files]
     starts = [_start(of) for of in opened]
     for name, start in zip(names, starts, strict=True):

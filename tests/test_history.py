@@ -246,6 +246,8 @@ def test_a_small_step_does_not_matter(nights: Path) -> None:
 def test_mistakes_are_told(nights: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no results\.h5"):
         analysis.open_history([tmp_path])
+    with pytest.raises(UserError, match="list is empty"):
+        analysis.open_history([])
     runs, _ = analysis.open_history([nights])
     with pytest.raises(UserError, match="no run 'other'"):
         analysis.history(runs, "other")

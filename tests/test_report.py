@@ -75,6 +75,15 @@ def test_each_chart_needs_its_data(opened: Opened) -> None:
     assert names(a_run(({}, []))) == []
 
 
+@pytest.mark.parametrize(
+    "name", ["median_ns", "throughput_per_s", "speedup_threads", "core_seconds_per_million"]
+)
+def test_an_interval_is_drawn_of_whatever_has_one(opened: Opened, name: str) -> None:
+    of_cells, *_ = charts(opened(a_sweep()))
+    bars = [bar for series in of_cells.columns[f"{name} ±"] for bar in series.get("array", ())]
+    assert max(bars, default=0) > 0
+
+
 def test_samples_and_states_are_drawn_where_they_are_given(opened: Opened, tmp_path: Path) -> None:
     states = tuple(a_state(f"s{n}", state_unix_ns=n, state_probe_ns=10.0 + n) for n in range(3))
     results = opened(replace(a_run(({}, STEADY), ({"threads": 2}, STEADY)), states=states))

@@ -49,10 +49,9 @@ VARIABLES: dict[str, tuple[str, float]] = {
 """What the axes of the chart of cells can be, with the factor from its unit in the results."""
 BOUNDS = {
     "median_ns": ("ci_low_ns", "ci_high_ns"),
-    **{
-        name: (f"{name}_low", f"{name}_high") for name in ("joules_per_million", "images_per_joule")
-    },
+    "throughput_per_s": ("throughput_low_per_s", "throughput_high_per_s"),
 }
+"""Where the ends of an interval are not called as the middle is, with `_low` and `_high`."""
 
 Group = tuple[str, str, pd.DataFrame]
 
