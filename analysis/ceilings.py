@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from suite.errors import UserError
+from suite.errors import UserError, nearest
 from suite.results.rows import LOCAL
 
 COMPUTES_IN = {
@@ -68,8 +68,11 @@ def roofline(
     by_type = _by_type(results, peaks)
     compute = xr.full_like(like, np.nan)
     reading = xr.full_like(like, np.nan)
+    fixed = {str(name): of.item() for name, of in like.coords.items() if not of.dims}
     for place in np.ndindex(like.shape):
-        point = {str(axis): like[axis].values[n] for axis, n in zip(like.dims, place, strict=True)}
+        point = fixed | {
+            str(axis): like[axis].values[n] for axis, n in zip(like.dims, place, strict=True)
+        }
         known = by_type.get(str(point.get("cpu_type", LOCAL)), {}).get(int(point["threads"]))
         if known and all(point.get(axis, value) == value for axis, value in ONLY_AT.items()):
             kinds = COMPUTES_IN.get(str(point["quantization"]), KINDS)
@@ -113,6 +116,8 @@ def _by_type(results: xr.Dataset, peaks: Any) -> dict[str, dict[int, Peaks]]:
                 'Give them by CPU type: {"' + types[0] + '": "peaks.json"}.',
             )
         peaks = {types[0]: peaks}
+    if types and not peaks.keys() & types:
+        raise UserError(f"There are no peaks of {', '.join(types)}.", nearest(types[0], peaks))
     return {name: _by_threads(given) for name, given in peaks.items()}
 
 

@@ -5,11 +5,13 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from analysis.differences import ALPHA, holm, outcome
+from analysis.noise import NOISE_VARIABLES
 from analysis.replicates import Compared, Place, Side, compared
-from analysis.runs import axes_of, on_axes
+from analysis.runs import axes_of, check_trials, on_axes
 from suite.errors import UserError
 from suite.intervals import LEAST_TRIALS
 
@@ -60,6 +62,8 @@ def compare(a: xr.Dataset, b: xr.Dataset, *, threshold: float = 0.01) -> xr.Data
     >>> compared = compare(results.sel(threads=1), results.sel(threads=2))  # doctest: +SKIP
     >>> compared["outcome"].sel(model="resnet50")  # doctest: +SKIP
     """
+    for side in (a, b):
+        check_trials(side)
     every = axes_of([a, b])
     a, b = (on_axes(side, every) for side in (a, b))
     axes = tuple(a["status"].dims)
@@ -74,7 +78,7 @@ def compare(a: xr.Dataset, b: xr.Dataset, *, threshold: float = 0.01) -> xr.Data
         for dim in (*axes, "node", "trial")
     }
     wide_a, wide_b = (_spread(side, axes, coords) for side in (a, b))
-    measured = ((wide_a["status"] == "ok") & (wide_b["status"] == "ok")).values
+    measured = _measured(wide_a) & _measured(wide_b)
     if not measured.any():
         raise UserError("A and B have no measured cell in common.", _apart(a, b, axes))
     same_run = bool(a.attrs.get("run_id")) and a.attrs.get("run_id") == b.attrs.get("run_id")
@@ -103,13 +107,21 @@ def _spread(
 ) -> xr.Dataset:
     """Return what a comparison needs of a side, over the values of both."""
     text = ("status", "verdict")
-    numbers = [n for n in side.data_vars if str(n).startswith(("self_noise", "start_unix"))]
-    names = [*text, "median_ns", "trial_median_ns", *numbers]
+    names = [*text, "median_ns", "trial_median_ns", "start_unix_ns", *NOISE_VARIABLES]
     fill = {name: "" if name in text else np.nan for name in names}
-    wide = side[names].reindex(coords, fill_value=fill)
+    # `where` spreads what is of nodes over cells.
+    noise = {n: side[n].max([*{*side[n].dims} - {"node"}]) for n in NOISE_VARIABLES if side[n].size}
+    wide = side[names].assign(noise).reindex(coords, fill_value=fill)
     # What both fix is not to match; `cpu_type` alone bears on what is claimed.
     fixed = [name for name in wide.coords if name not in wide.dims and name != "cpu_type"]
     return wide.drop_vars(fixed).transpose(*axes, "node", "trial")
+
+
+def _measured(side: xr.Dataset) -> npt.NDArray[np.bool_]:
+    """Say which cells have a trial: of a selection of nodes, perhaps not all that were measured."""
+    trials = side["trial_median_ns"].notnull().any(("node", "trial"))
+    measured: npt.NDArray[np.bool_] = ((side["status"] == "ok") & trials).values
+    return measured
 
 
 def _dataset(
@@ -117,7 +129,7 @@ def _dataset(
 ) -> xr.Dataset:
     """Judge all that was compared, as one family."""
     dims, shape = a["status"].dims, a["status"].shape
-    of_a, of_b = (side["status"].values == "ok" for side in (a, b))
+    of_a, of_b = map(_measured, (a, b))
     columns = {
         **{name: np.full(shape, np.nan) for name in NUMBERS},
         **{name: np.full(shape, "", object) for name in WORDS},

@@ -3,6 +3,8 @@
 import numpy as np
 import xarray as xr
 
+from analysis.runs import check_trials
+
 MILLION = 1e6
 S_PER_HOUR = 3600.0
 
@@ -37,9 +39,11 @@ def cost(results: xr.Dataset) -> xr.Dataset:
     --------
     >>> cost(results)["core_seconds_per_million"].sel(quantization="int8")  # doctest: +SKIP
     """
+    check_trials(results)
     dims = results["median_ns"].dims
-    batch = results["batch"] if "batch" in dims else 1
-    threads = results["threads"] * (results["instances"] if "instances" in dims else 1)
+    # Where a selection has fixed an axis, its value still counts.
+    batch = results.coords.get("batch", 1)
+    threads = results["threads"] * results.coords.get("instances", 1)
     instances = np.maximum(1, np.floor(_cores(results) / threads))
     found = {}
     ends = (("", "throughput_per_s"), ("_low", "throughput_high_per_s"))

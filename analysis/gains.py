@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from analysis.runs import as_asked, as_grid
 from analysis.scalability import replicates
 from suite.errors import UserError, nearest
 from suite.intervals import geometric_mean
@@ -37,6 +38,7 @@ def quantization_gain(results: xr.Dataset, over: str = "float32") -> xr.Dataset:
     --------
     >>> quantization_gain(results)["gain"].sel(quantization="int8")  # doctest: +SKIP
     """
+    asked, results = results, as_grid(results)
     known = [str(name) for name in results["quantization"].values]
     if over not in known:
         raise UserError(f"There is no quantization {over!r}.", nearest(over, known))
@@ -59,7 +61,8 @@ def quantization_gain(results: xr.Dataset, over: str = "float32") -> xr.Dataset:
     bytes_ = results["artifact_bytes"]
     ratio = (bytes_.sel(quantization=over, drop=True) / bytes_).transpose(*axes)
     units = {"units": "1"}
-    return xr.Dataset(
+    gains = xr.Dataset(
         {name: (axes, values, units) for name, values in {**found, **counts}.items()},
         coords={axis: results[axis] for axis in axes},
     ).assign(size_ratio=ratio.assign_attrs(units))
+    return as_asked(gains, asked)

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from analysis.runs import check_trials
 from suite.intervals import geometric_mean
 
 ROBUST_Z = 3.5
@@ -46,6 +47,7 @@ def node_variability(results: xr.Dataset) -> xr.Dataset:
     >>> nodes = node_variability(results)  # doctest: +SKIP
     >>> nodes["node"][nodes["outlier"].sel(cpu_type="skylake")]  # doctest: +SKIP
     """
+    check_trials(results)
     medians = results["trial_median_ns"]
     logs = medians.copy(data=np.log(medians.values))
     of_nodes = logs.mean("trial")

@@ -77,7 +77,7 @@ def samples(
         for name, values in described.items()
     }
     coords["invocation"] = along(np.int64, part.invocations)
-    given = xr.Dataset({"latency_ns": along(np.uint64, part.latencies, "ns")}, coords)
+    given = xr.Dataset({"latency_ns": along(np.int64, part.latencies, "ns")}, coords)
     token = f"{sorted(axes.items())} {warm_up}"
     return opened(given, of.stored.path, chunks, token)["latency_ns"]
 
@@ -123,7 +123,8 @@ class _Part:
                     together = Segments(there.starts[run] - begin, there.sizes[run])
                     samples = read("latency_ns", int(begin), int(ends[run[-1]]))
                     found.append(together.gathered(samples))
-        return np.concatenate(found)
+        # With a sign: a difference of two may be below zero.
+        return np.concatenate(found).view(np.int64)
 
     def invocations(self, first: int, last: int) -> Array:
         trials, there = self.stretch(first, last)
@@ -180,8 +181,10 @@ def quantiles(
     Raises
     ------
     UserError
-        If there are no results, no such axis, or no such cell.
+        If there are no results, no such axis, or no such cell; if a share is none.
     """
+    if wrong := [share for share in shares if not 0 <= share <= 1]:
+        raise UserError(f"{wrong[0]} is no share.", "Give shares from 0 to 1: 0.5 is the median.")
     of = measured(path)
     of_cell = (len(of.nodes), of.rounds, len(shares))
     room = (most or 0) // max(1, math.prod(of_cell))

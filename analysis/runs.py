@@ -6,8 +6,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from analysis.planes import PLANE
 from suite.errors import UserError
 from suite.results.axes import LATER_AXES
+
+AXES = ("model", *PLANE, "cpu_type", *LATER_AXES)
+"""All that there are, in the order in which a cell is named by them."""
 
 
 def combine(runs: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -105,3 +109,47 @@ def on_axes(dataset: xr.Dataset, axes: Iterable[Hashable]) -> xr.Dataset:
     wide = dataset[over].expand_dims(lacking)
     order = [axis for axis in axes if axis in wide.dims]
     return dataset.drop_vars(over).merge(wide.transpose(*order, ...))
+
+
+def as_grid(results: xr.Dataset) -> xr.Dataset:
+    """Return what was selected from results as a grid again.
+
+    An axis that a selection has fixed has one value; where `where` has left nothing is no cell.
+
+    Raises
+    ------
+    UserError
+        If a selection has fixed the node or the trial: see `check_trials`.
+    """
+    check_trials(results)
+    if results["status"].isnull().any():
+        masked = [name for name, of in results.data_vars.items() if of.dtype == object]
+        results = results.assign(results[masked].fillna(""))
+    fixed = [axis for axis in AXES if axis in results.coords and axis not in results.dims]
+    if not fixed:
+        return results
+    of_nodes = [n for n, of in results.data_vars.items() if of.dims in (("node",), ("run", "node"))]
+    wide = results.drop_vars(of_nodes).expand_dims(fixed)
+    order = [axis for axis in ("run", *AXES) if axis in wide.dims]
+    return wide.transpose(*order, ...).assign(results[of_nodes].drop_vars(fixed))
+
+
+def as_asked(found: xr.Dataset, results: xr.Dataset) -> xr.Dataset:
+    """Return what was found on the grid of `results` without the axes that a selection fixed."""
+    return found.squeeze([dim for dim in found.dims if dim not in results.dims])
+
+
+def check_trials(results: xr.Dataset) -> None:
+    """Check that results are still over nodes and trials.
+
+    Raises
+    ------
+    UserError
+        If a selection has fixed one of them.
+    """
+    for dim in ("node", "trial"):
+        if dim not in results.dims:
+            value = results[dim].item() if dim in results.coords else "..."
+            raise UserError(
+                f"These results have no dimension {dim!r}.", f"Select a list: {dim}=[{value!r}]."
+            )

@@ -4,6 +4,7 @@ from typing import Any
 
 import xarray as xr
 
+from analysis.runs import check_trials
 from suite.errors import UserError, nearest
 from suite.intervals import geometric_mean
 
@@ -42,6 +43,7 @@ def speedup(results: xr.Dataset, **baseline: Any) -> xr.Dataset:
 
 def between(times: xr.DataArray, results: xr.Dataset, **baseline: Any) -> xr.Dataset:
     """Return the same of other times of trials, over the axes, `node` and `trial`."""
+    check_trials(results)
     known = tuple(map(str, results["median_ns"].dims))
     for axis in baseline:
         if axis not in known:

@@ -21,6 +21,7 @@ from analysis.cells import THROUGHPUT
 from analysis.extras import need
 from analysis.frugality import CLIMATE_VARIABLES, ENERGY_VARIABLES
 from analysis.planes import PLANE, planes
+from analysis.runs import as_grid
 from analysis.speedups import speedup
 from suite.verdict import REASONS
 
@@ -44,6 +45,7 @@ ONLY_IF_ANY = (*ENERGY_VARIABLES, *CLIMATE_VARIABLES)
 """What most machines do not tell: without a single value it is left out."""
 
 Record = dict[str, Any]
+Places = npt.NDArray[np.int64]
 
 
 def to_json(results: xr.Dataset) -> list[Record]:
@@ -60,30 +62,22 @@ def to_json(results: xr.Dataset) -> list[Record]:
     what was resident in memory. What is not known is null. Energy and what it covers, frequency and
     temperature are there only where any cell has them; `energy_lack` says why energy is not.
     """
-    return records(with_ratios(results), np.argwhere(results["status"].values != ""))
+    return records(with_ratios(as_grid(results)))
 
 
-def records(results: xr.Dataset, places: npt.NDArray[np.int64]) -> list[Record]:
+def records(results: xr.Dataset, places: Places | None = None) -> list[Record]:
     """Return the same of some cells, where the speed-ups are there already.
 
     Parameters
     ----------
     places
-        Of each cell the place on each axis.
+        Of each cell the place on each axis; None for all cells.
     """
-    axes = _axes(results)
-    plain = results[[name for name in results.data_vars if results[name].dims == axes]]
-    unknown = [name for name in ONLY_IF_ANY if name in plain and plain[name].isnull().all()]
-    plain = plain.drop_vars([*unknown, *(["energy_covers"] if "energy_j" in unknown else [])])
-    arrays = {str(name): variable.values for name, variable in plain.data_vars.items()}
-    points = [results[axis].values.tolist() for axis in axes]
-    return [
-        _record(
-            {axis: points[n][place[n]] for n, axis in enumerate(axes)},
-            {name: values[tuple(place)] for name, values in arrays.items()},
-        )
-        for place in places
-    ]
+    columns = _columns(results, places)
+    columns["verdict"] = [reasons.split() for reasons in columns.get("verdict", ())]
+    columns["error"] = [error or None for error in columns.get("error", ())]
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def with_ratios(results: xr.Dataset) -> xr.Dataset:
@@ -96,35 +90,43 @@ def with_ratios(results: xr.Dataset) -> xr.Dataset:
     return results
 
 
-def _record(point: Record, values: Record) -> Record:
-    known = {name: _plain(name, value) for name, value in values.items()}
+def _columns(results: xr.Dataset, places: Places | None = None) -> dict[str, list[Any]]:
+    """Return what cells have on each axis and in each variable; None for what is not known."""
+    if places is None:
+        places = np.argwhere(results["status"].values != "")
+    if not len(places):
+        return {}
+    axes, at = _axes(results), tuple(places.T)
+    of_cells = results[[name for name in results.data_vars if results[name].dims == axes]]
+    unknown = [name for name in ONLY_IF_ANY if name in of_cells and of_cells[name].isnull().all()]
+    told = of_cells.drop_vars([*unknown, *(["energy_covers"] if "energy_j" in unknown else [])])
+    columns = {str(name): _plain(str(name), of.values[at]) for name, of in told.data_vars.items()}
+    first = (*FIRST, "verdict", "error", *THROUGHPUT)
     return {
-        **point,
-        **{name: known.pop(name) for name in FIRST},
-        "verdict": known.pop("verdict").split(),
-        "error": known.pop("error") or None,
-        **{name: known.pop(name) for name in THROUGHPUT},
-        **known,
+        **{
+            axis: results[axis].values[place].tolist() for axis, place in zip(axes, at, strict=True)
+        },
+        **{name: columns.pop(name) for name in first},
+        **columns,
     }
 
 
-def _plain(name: str, value: Any) -> Any:
-    """Return a number or text as JSON has them; None for NaN."""
-    if isinstance(value, str):
-        return value
-    number = float(value)
-    if not math.isfinite(number):
-        return None
-    return int(number) if name in WHOLE else number
+def _plain(name: str, values: npt.NDArray[Any]) -> list[Any]:
+    """Return numbers or texts as JSON has them; None for what is not known."""
+    listed: list[Any] = np.ravel(values).tolist()
+    if np.asarray(values).dtype.kind in "OU":
+        return listed
+    number = int if name in WHOLE else float
+    return [number(value) if math.isfinite(value) else None for value in listed]
 
 
 def to_csv(results: xr.Dataset) -> str:
     """Return the same as CSV, a line a cell; the verdict's reasons are separated by blanks."""
-    records = list(_flat(results))
+    columns = _columns(with_ratios(as_grid(results)))
     text = io.StringIO()
-    writer = csv.DictWriter(text, records[0] if records else (), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
     return text.getvalue()
 
 
@@ -133,7 +135,7 @@ def to_dataframe(results: xr.Dataset) -> pd.DataFrame:
 
     What is not known is NaN, an error that there is not is "".
     """
-    frame = pd.DataFrame.from_records(list(_flat(results)))
+    frame = pd.DataFrame(_columns(with_ratios(as_grid(results))))
     frame = frame.astype({name: float for name in frame if frame[name].isna().all()})
     frame.attrs = dict(results.attrs)
     return frame
@@ -150,11 +152,6 @@ def to_parquet(results: xr.Dataset, path: Path | str) -> None:
     need("parquet", "pyarrow")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     to_dataframe(results).to_parquet(path, engine="pyarrow", index=False)
-
-
-def _flat(results: xr.Dataset) -> Iterator[Record]:
-    for record in to_json(results):
-        yield {**record, "verdict": " ".join(record["verdict"]), "error": record["error"] or ""}
 
 
 MOST_PERCENT = 999
@@ -184,7 +181,8 @@ def to_rich_table(results: xr.Dataset) -> RenderableType:
     A letter stands for a reason not to trust a cell; below, each is explained, and what failed
     says why.
     """
-    sections = [(title, to_json(plane)) for title, plane in planes(with_ratios(results))]
+    cut = planes(with_ratios(as_grid(results)))
+    sections = [(title, to_json(plane)) for title, plane in cut]
     records = [record for _, section in sections for record in section]
     shown = headings(records)
     covers = " or ".join(sorted({r["energy_covers"] for r in records if r.get("energy_j")}))
@@ -246,6 +244,7 @@ def _section(
 
 def to_markdown(results: xr.Dataset) -> str:
     """Return one table in Markdown, for documents, with the verdict in words."""
+    results = as_grid(results)
     axes = [axis for axis in _axes(results) if axis in PLANE or results.sizes[axis] > 1]
     records = to_json(results)
     shown = headings(records)

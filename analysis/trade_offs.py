@@ -8,11 +8,14 @@ import pandas as pd
 import xarray as xr
 
 from analysis.accuracy import accuracy_loss
+from analysis.runs import as_asked, as_grid
 from analysis.table import to_dataframe
 from analysis.trust import usable
 from suite.errors import UserError, nearest
 
-MORE_IS_BETTER = ("top1", "cosine", "efficiency", "per_joule", "per_s", "ratio", "speedup")
+MORE_IS_BETTER = (
+    *("cosine", "efficiency", "gain", "per_joule", "per_s", "ratio", "share", "speedup", "top1"),
+)
 """A variable with one of these in its name is better where it is larger; any other, smaller."""
 USUAL = ("median_ns", "artifact_bytes", "energy_j", "labelled_top1", "top1_agreement")
 HELD_BY = {
@@ -21,7 +24,11 @@ HELD_BY = {
     "points_lost": "points_lost_high",
 }
 """What a limit is held to by: not the estimate, but the end of its interval."""
-TRIALS_OF = {"median_ns": "trial_median_ns", "energy_j": "trial_energy_j"}
+TRIALS_OF = {
+    "median_ns": "trial_median_ns",
+    "throughput_per_s": "trial_throughput_per_s",
+    "energy_j": "trial_energy_j",
+}
 """What is drawn anew, and from which trials."""
 DRAWS = 1000
 
@@ -37,8 +44,8 @@ def pareto(
 ) -> xr.Dataset:
     """Return which cells no other cell beats in every objective at once.
 
-    Latency and energy are drawn anew by resampling: nodes where there are several, then their
-    trials, the same ones for both. The share of draws in which a cell is on the front is its
+    Latency, throughput and energy are drawn anew by resampling: nodes where there are several, then
+    their trials, the same ones for all. The share of draws in which a cell is on the front is its
     probability to be there.
 
     Parameters
@@ -73,7 +80,9 @@ def pareto(
     >>> front["probability"].sel(model="resnet50").to_series().dropna()  # doctest: +SKIP
     """
     objectives = tuple(objectives) or _usual(results)
-    results = _with_loss(results, objectives)
+    if not objectives:
+        raise UserError("Nothing is known of any cell.")
+    asked, results = results, _with_loss(as_grid(results), objectives)
     like = results["median_ns"]
     costs = np.stack([_costs(results, name) for name in objectives], axis=-1)
     counted = usable(results).values & np.isfinite(costs).all(axis=-1)
@@ -88,15 +97,16 @@ def pareto(
         for number, name in enumerate(objectives):
             if name in TRIALS_OF:
                 rng.bit_generator.state = state  # so that the same trials are drawn of each
-                drawn[:, :, number] = _draw(results[TRIALS_OF[name]], places, draws, rng)
+                drawn[:, :, number] = _draw(results, name, places, draws, rng)
         probability[at] = _front(drawn).mean(axis=0)
-    return xr.Dataset(
+    front = xr.Dataset(
         {
             "on_front": like.copy(data=on_front).drop_attrs(),
             "probability": like.copy(data=probability).assign_attrs(units="1"),
         },
         attrs={"objectives": " ".join(objectives)},
     )
+    return as_asked(front, asked)
 
 
 def best(
@@ -120,7 +130,7 @@ def best(
     objective
         What is to be best, see `pareto` for which way.
     draws, seed
-        How often to resample the latency, and from which seed.
+        How often to resample the latency, the throughput or the energy, and from which seed.
 
     Returns
     -------
@@ -143,7 +153,7 @@ def best(
     ...     at_most={"artifact_bytes": 30e6, "points_lost": 1},
     ... )  # doctest: +SKIP
     """
-    results = _with_loss(results, [objective, *(at_most or ()), *(at_least or ())])
+    results = _with_loss(as_grid(results), [objective, *(at_most or ()), *(at_least or ())])
     limits = [(name, 1, "at most", bound) for name, bound in (at_most or {}).items()]
     limits += [(name, -1, "at least", bound) for name, bound in (at_least or {}).items()]
     measured = usable(results).values
@@ -160,7 +170,7 @@ def best(
     places = np.argwhere(within)
     drawn = np.repeat(costs[within][None], draws, axis=0)
     if objective in TRIALS_OF:
-        drawn = _draw(results[TRIALS_OF[objective]], places, draws, np.random.default_rng(seed))
+        drawn = _draw(results, objective, places, draws, np.random.default_rng(seed))
     winners = drawn == drawn.min(axis=1, keepdims=True)
     rows = np.flatnonzero(within[results["status"].values != ""])
     frame = to_dataframe(results).iloc[rows].assign(probability_best=winners.mean(axis=0))
@@ -196,7 +206,11 @@ def _costs(results: xr.Dataset, name: str) -> Floats:
     values = _values(results, name)
     if not np.isfinite(values).any():
         raise UserError(f"No cell has a known {name}.", "Leave it out of the question.")
-    return -values if any(word in name for word in MORE_IS_BETTER) else values
+    return _sign(name) * values
+
+
+def _sign(name: str) -> int:
+    return -1 if any(word in name for word in MORE_IS_BETTER) else 1
 
 
 def _range(name: str, values: Floats) -> str:
@@ -234,12 +248,16 @@ def _front(costs: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _draw(
-    trials: xr.DataArray, places: npt.NDArray[np.int64], draws: int, rng: np.random.Generator
+    results: xr.Dataset,
+    name: str,
+    places: npt.NDArray[np.int64],
+    draws: int,
+    rng: np.random.Generator,
 ) -> Floats:
-    """Return resampled medians, shape (draws, cells)."""
-    by_cell = trials.transpose(..., "node", "trial").values
+    """Return resampled costs, see `_costs`, of shape (draws, cells)."""
+    by_cell = results[TRIALS_OF[name]].transpose(..., "node", "trial").values
     drawn = [_resampled(by_cell[tuple(place)], draws, rng) for place in places]
-    return np.stack(drawn, axis=1)
+    return _sign(name) * np.stack(drawn, axis=1)
 
 
 def _resampled(trials: Floats, draws: int, rng: np.random.Generator) -> Floats:

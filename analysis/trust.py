@@ -21,10 +21,11 @@ def usable(results: xr.Dataset) -> xr.DataArray:
     """Say which cells were measured, and are what they say they are."""
     disqualified: xr.DataArray = xr.apply_ufunc(
         lambda reasons: not DISQUALIFYING.isdisjoint(reasons.split()),
-        results["verdict"],
+        results["verdict"].fillna(""),  # where `where` has left nothing
         vectorize=True,
         output_dtypes=[bool],
     )
-    measured: xr.DataArray = results["median_ns"].notnull()
-    good: xr.DataArray = measured & ~disqualified
+    # Of some nodes only, there may be no trial of a cell that others have measured.
+    measured: xr.DataArray = results["trial_median_ns"].notnull().any(["node", "trial"])
+    good: xr.DataArray = measured & results["median_ns"].notnull() & ~disqualified
     return good

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from analysis.naming import host_of
+from analysis.runs import check_trials
 
 LEVELS = ("node", "trial", "invocation")
 
@@ -42,6 +43,7 @@ def components(results: xr.Dataset) -> xr.Dataset:
     --------
     >>> components(results)["trial_sd"].sel(threads=1)  # doctest: +SKIP
     """
+    check_trials(results)
     axes = results["median_ns"].dims
     hosts = np.array([host_of(node) for node in results["node"].values])
     by_cell = results.transpose(*axes, "node", "trial")

@@ -184,6 +184,17 @@ def test_the_fastest_within_limits(opened: Opened) -> None:
     assert best(results, objective="top1_agreement")["quantization"][0] == "float32"
 
 
+def test_what_is_done_in_a_second_is_as_sure_as_the_latency(opened: Opened) -> None:
+    alike = {"float32": [100, 120, 110, 90, 105, 95], "int8": [101, 119, 111, 91, 104, 96]}
+    results = opened(a_choice(**alike))
+    by_latency, by_rate = (
+        best(results, objective=of).set_index("quantization")["probability_best"].sort_index()
+        for of in ("median_ns", "throughput_per_s")
+    )
+    np.testing.assert_allclose(by_rate, by_latency, atol=0.05)
+    assert by_rate.max() < 0.8
+
+
 def with_accuracy(top1: Mapping[str, float], agreement: float, examples: int) -> Results:
     """Return cells of a quantization each, the later the faster; the reference has 0.9."""
     return some_results(

@@ -22,6 +22,7 @@ from analysis.figures.pareto import pareto_figure
 from analysis.figures.scaling import speedup_figure
 from analysis.figures.style import STYLE
 from analysis.nodes import node_variability
+from analysis.runs import as_grid
 from analysis.speedups import speedup
 
 FORMATS = ("svg", "png")
@@ -56,7 +57,7 @@ def write_figures(
     list of pathlib.Path
         The files written, in `folder`.
     """
-    folder = Path(folder)
+    results, folder = as_grid(results), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, figure in _figures(results, quantiles, operators):

@@ -6,6 +6,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.extras import need
+from analysis.runs import as_grid
 
 PACKAGES = ("report", "jinja2", "plotly", "itables")
 
@@ -47,7 +48,7 @@ def write_report(
     need(*PACKAGES)
     from analysis.report.run import run_page
 
-    return _write(out, run_page(results, quantiles, states, operators))
+    return _write(out, run_page(as_grid(results), quantiles, states, operators))
 
 
 def write_comparison(

@@ -114,10 +114,10 @@ def _frugal(plane: xr.Dataset) -> Iterator[str]:
     first = best(plane, objective="energy_j").iloc[0]
     batch = first.get("batch", 1)
     text = f"Most frugal: {_name(first)}, {digits(1e3 * first['energy_j'] / batch)} mJ an example"
-    if np.isfinite(first["energy_low_j"]):
+    if np.isfinite(first.get("energy_low_j", np.nan)):
         low, high = (digits(1e3 * first[f"energy_{end}_j"] / batch) for end in ("low", "high"))
         text += f" (95\u00a0% interval {low} to {high})"
-    if np.isfinite(first["net_energy_j"]):
+    if np.isfinite(first.get("net_energy_j", np.nan)):
         text += f", {digits(1e3 * first['net_energy_j'] / batch)} beyond what the idle node uses"
     text += f"; {digits(first['images_per_joule'])} examples a joule"
     yield f"{text}. Counted: the node's {first['energy_covers']}."
