@@ -7,6 +7,7 @@ import pytest
 
 from tests.faults import __main__ as faults
 from tests.faults.fault import FAULTS, Bench, Fault, Impossible
+from tests.faults.model import Run
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.bring_about.__name__)
@@ -29,6 +30,26 @@ def test_a_broken_promise_is_told() -> None:
     assert finding.line() == "| a fault | nothing breaks | 3 | 2 |"
     [said] = finding.broken
     assert said.startswith("turn 1: AssertionError odd") and "(test_faults.py:" in said
+
+
+def test_an_error_between_two_tries_leaves_the_other_faults_to_be_tried() -> None:
+    def ends_early(bench: Bench) -> None:
+        with bench.trying("once"):
+            pass
+        raise TimeoutError("too late")
+
+    finding = Fault("a", "b", ends_early).run(short=True)
+    assert not finding.holds
+    assert finding.broken[0].startswith("TimeoutError too late")
+
+
+def test_a_twin_within_a_job_of_the_model_is_counted_once() -> None:
+    run = Run()
+    run.plan(copies=1)
+    run.job_with_a_twin(index=0, hosts=["c1"], fates={}, at=1, other="c2")
+    assert len(run.known) == 8, "the twin has measured nothing"
+    run.collect()
+    run.teardown()
 
 
 def test_what_was_not_tried_does_not_hold() -> None:

@@ -121,7 +121,7 @@ def no_locks(bench: Bench) -> None:
 # Real ones, in a mount namespace of their own
 
 
-def in_namespace(folder: Path, mount: str, code: str, *, timeout_s: float = 120) -> str:
+def in_namespace(folder: Path, mount: str, code: str, *, timeout_s: float = 240) -> str:
     """Run Python in a mount namespace in which `mount` has been done, and return what it prints.
 
     Raises
@@ -185,7 +185,8 @@ FILL = """
 def real_full_disk(bench: Bench) -> None:
     folder = bench.folder()
     mount = f"mount -t tmpfs -o size=2m full {folder}"
-    said = json.loads(in_namespace(folder, mount, FILL.format(step=16 if bench.short else 1)))
+    code = FILL.format(step=16 if bench.short else 1)
+    said = json.loads(in_namespace(folder, mount, code, timeout_s=1200))
     for kib, fault_, why, _ in said:
         with bench.trying(f"{kib} KiB"):
             assert not fault_, fault_

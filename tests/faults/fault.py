@@ -38,9 +38,14 @@ class Bench:
         except Impossible:
             raise
         except Exception as error:
-            at = traceback.extract_tb(error.__traceback__)[-1]
-            said = f"{type(error).__name__} {error}".strip()
-            self.broken.append(f"{what}: {said} ({Path(at.filename).name}:{at.lineno}: {at.line})")
+            self.broken.append(f"{what}: {_told(error)}")
+
+
+def _told(error: Exception) -> str:
+    """Return what an error is, with what hypothesis has noted of it, and where it was raised."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    said = "\n".join([f"{type(error).__name__} {error}".strip(), *getattr(error, "__notes__", ())])
+    return f"{said} ({Path(at.filename).name}:{at.lineno}: {at.line})"
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class Fault:
                 self.bring_about(bench)
             except Impossible as reason:
                 return Finding(self, bench.tried, bench.broken, str(reason))
+            except Exception as error:  # between two tries: the other faults are still tried
+                bench.broken.append(_told(error))
             return Finding(self, bench.tried, bench.broken)
 
 
