@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +62,8 @@ def open_history(
         If there are no results, or a run has an axis that another one lacks, and that has no
         default.
     """
-    files = list(dict.fromkeys(file.resolve() for path in paths for file in _files(Path(path))))
-    base = results_file(baseline).resolve() if baseline is not None else None
+    files = list(dict.fromkeys(_real(file) for path in paths for file in _files(Path(path))))
+    base = _real(results_file(baseline)) if baseline is not None else None
     if base and base not in files:
         files.append(base)
     names = numbered(map(run_name, files))
@@ -77,6 +78,11 @@ def open_history(
     times = np.array(starts).astype("int64").astype("datetime64[ns]")
     in_time = runs.assign_coords(start=("run", times)).sortby("start")
     return in_time, names[files.index(base)] if base else str(in_time["run"].values[0])
+
+
+def _real(file: Path) -> Path:
+    # Not resolve(): it has an error of its own for links in a ring, where opening tells as well.
+    return Path(os.path.realpath(file))
 
 
 def _start(results: xr.Dataset) -> float:
@@ -246,7 +252,7 @@ def changes(runs: xr.Dataset, before: int, after: int) -> Iterator[str]:
 def _versions(old: str, new: str) -> Iterator[str]:
     try:
         of_old, of_new = json.loads(old or "{}"), json.loads(new or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if not (isinstance(of_old, dict) and isinstance(of_new, dict)):
         return

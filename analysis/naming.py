@@ -1,7 +1,6 @@
 """What things of a run are called: its file, its axes and their values, its nodes."""
 
 import itertools
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from suite.errors import UserError
 from suite.results.stored import Stored, texts
+from suite.toml_file import tables_in
 
 RESULTS_FILE = "results.h5"
 
@@ -70,8 +70,8 @@ def grid(stored: Stored) -> tuple[dict[str, list[Any]], tuple[npt.NDArray[np.int
 def _declared(sweep: str) -> dict[str, list[Any]]:
     """Return the values on each axis as a sweep has them; none of what is no sweep."""
     try:
-        axes = tomllib.loads(sweep).get("axes")
-    except tomllib.TOMLDecodeError:
+        axes = tables_in(sweep).get("axes")
+    except ValueError:
         return {}
     named = axes.items() if isinstance(axes, dict) else ()
     return {axis: values for axis, values in named if isinstance(values, list)}

@@ -58,7 +58,7 @@ def _declared(path: str, folder: Path) -> str:
     try:
         there = Path(path).resolve()
         missing = not path or not there.exists()
-    except (OSError, ValueError) as error:  # a name that no file system takes
+    except (OSError, ValueError, RuntimeError) as error:  # no such name, a ring of links
         raise UserError(f"--data: {path[:60]!r} will not do as a path: {error}.") from error
     if missing:
         raise UserError(

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from io import BufferedReader
 from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -18,6 +19,7 @@ from pydantic import Field, TypeAdapter
 from suite.atomic import whole_file
 from suite.cells import AXES, Cell
 from suite.errors import UserError
+from suite.files import open_file
 from suite.results.axes import LATER_AXES
 from suite.results.rows import LOCAL, ArtifactRow, CellRow, Results
 from suite.sweep import Measure
@@ -161,8 +163,8 @@ class Plan:
         UserError
             If another release wrote it.
         """
-        with path.open("rb") as file:
-            head = _parsed(_HEAD, file.readline(), path)
+        with open_file(path) as file:
+            head = _head(file, path)
             parts = [_parsed(_PART, line, path) for line in file]
         return _checked(head.plan(dict(enumerate(parts))), path)
 
@@ -175,8 +177,8 @@ class Plan:
         UserError
             If another release wrote it.
         """
-        with path.open("rb") as file:
-            head = _parsed(_HEAD, file.readline(), path)
+        with open_file(path) as file:
+            head = _head(file, path)
             file.seek(head.starts[index], 1)
             return _checked(head.plan({index: _parsed(_PART, file.readline(), path)}), path)
 
@@ -189,8 +191,8 @@ class Plan:
         UserError
             If another release wrote it.
         """
-        with path.open("rb") as file:
-            cells = _parsed(_HEAD, file.readline(), path).cells
+        with open_file(path) as file:
+            cells = _head(file, path).cells
             found = [_parsed(_SLICE, line, path).slice for line in file]
         return {index: slice_ for index, slice_ in enumerate(found) if slice_}, cells
 
@@ -240,6 +242,11 @@ def _line(adapter: TypeAdapter[T], value: T) -> bytes:
     # Not pydantic's own JSON, which turns NaN (no reference to compare with) into null.
     dumped: Any = adapter.dump_python(value, mode="json", exclude_defaults=True)
     return json.dumps(dumped, separators=(",", ":")).encode()
+
+
+def _head(file: BufferedReader, path: Path) -> _Head:
+    # Of a file that is no plan, the first line may have no end.
+    return _parsed(_HEAD, file.readline() if file.peek(1)[:1] == b"[" else b"", path)
 
 
 def _parsed(adapter: TypeAdapter[T], line: bytes, path: Path) -> T:

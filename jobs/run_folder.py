@@ -14,6 +14,7 @@ from secrets import token_hex
 from jobs.provenance import provenance
 from suite.atomic import write_whole
 from suite.errors import UserError, no_locks
+from suite.files import read_file
 from suite.sweep import Sweep
 
 
@@ -135,7 +136,7 @@ class RunFolder:
             If the file holds something else.
         """
         try:
-            identity: dict[str, str] = json.loads(self.identity_file.read_text())
+            identity: dict[str, str] = json.loads(read_file(self.identity_file))
             if not all(isinstance(identity[name], str) for name in ("run_id", "name", *identity)):
                 raise TypeError("an entry that is no text")
         except (ValueError, LookupError, TypeError, RecursionError) as error:
@@ -170,6 +171,7 @@ def open_run(path: Path, sweep: Sweep) -> Iterator[RunFolder]:
         (folder.path / sub).mkdir(parents=True, exist_ok=True)
     with held(folder):
         try:
+            check_ours(folder)  # before an hour goes into its artifacts
             if not folder.identity_file.exists():
                 write_whole(folder.sweep_file, sweep.text)
                 identity = {"run_id": token_hex(8), **provenance(sweep)}
@@ -230,11 +232,12 @@ def check_ours(folder: RunFolder) -> None:
             continue
         seen = path.stat()
         if seen.st_uid != os.geteuid() or seen.st_mode & stat.S_IWOTH:
-            whose = "everybody may write in it" if seen.st_mode & stat.S_IWOTH else "another user's"
-            raise UserError(
-                f"{path} is not yours alone ({whose}): nothing in it is run.",
-                "Take a copy that is, or choose another folder with --out.",
-            )
+            mend = "Take a copy that is, or choose another folder with --out."
+            whose = "another user's"
+            if seen.st_uid == os.geteuid():
+                whose = "everybody may write in it"
+                mend = f"`chmod -R o-w {folder.path}`, and `umask 022` before folders are made."
+            raise UserError(f"{path} is not yours alone ({whose}): nothing in it is run.", mend)
 
 
 def _check_owner(folder: RunFolder, sweep: Sweep) -> None:
@@ -265,7 +268,9 @@ def held(folder: RunFolder) -> Iterator[None]:
     BusyError
         If another process has it.
     """
-    descriptor = os.open(folder.path / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
+    # Not by a link: one that came with a stranger's run would make a file elsewhere.
+    how = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW
+    descriptor = os.open(folder.path / ".lock", how, 0o666)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -23,6 +23,7 @@ import numpy as np
 
 from suite.atomic import sync
 from suite.errors import UserError, no_locks
+from suite.files import read_file
 from suite.results.normal import KINDS, check_types, normal
 from suite.results.rows import InstanceRow, NodeRow, OperatorRow, Ragged, StateRow, TrialRow
 
@@ -154,7 +155,7 @@ def read_journal(path: Path) -> JournalContent:
         If the file cannot be read, is no journal, or lacks what a row needs.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise UserError(f"The journal {str(path)!r} cannot be read: {error.strerror}.") from error
     records = _records_of(data, path)

@@ -1,5 +1,6 @@
 """Reading a TOML file that a user has written, or a stranger."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -26,22 +27,34 @@ def read_toml(path: Path, what: str) -> tuple[str, dict[str, Any]]:
         If it cannot be read or is not TOML.
     """
     text = _text(path, what)
+    try:
+        return text, tables_in(text)
+    except ValueError as error:
+        raise UserError(f"{path} is not valid TOML: {_said(error)}.") from error
+
+
+def tables_in(text: str) -> dict[str, Any]:
+    """Return what a text in TOML says.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or is made to take for ever.
+    """
     for number, line in enumerate(text.split("\n"), 1):
         if line.count(".") > MOST_DOTS:
-            raise UserError(f"{path}: line {number} has more than {MOST_DOTS} dots.")
+            raise ValueError(f"line {number} has more than {MOST_DOTS} dots")
     try:
-        return text, tomllib.loads(text)
+        return tomllib.loads(text)  # raises ValueError too where a number has too many digits
     except RecursionError:
-        raise UserError(f"{path} is no {what} file: its tables or lists are too deep.") from None
-    except ValueError as error:  # tomllib's own, and Python's where a number has too many digits
-        raise UserError(f"{path} is not valid TOML: {_said(error)}.") from error
+        raise ValueError("its tables or lists are too deep") from None
 
 
 def _text(path: Path, what: str) -> str:
     try:
         # newline="" keeps the text verbatim; tomllib itself accepts either line ending. Editors of
         # Windows put a byte order mark in front.
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with os.fdopen(_descriptor(path), encoding="utf-8-sig", newline="") as file:
             text = file.read(MOST_CHARACTERS + 1)
     except FileNotFoundError:
         raise UserError(f"There is no {what} file {str(path)!r}.") from None
@@ -53,11 +66,20 @@ def _text(path: Path, what: str) -> str:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(f"The {what} file {str(path)!r} cannot be read: {why}.") from error
+    if not text:
+        raise UserError(f"The {what} file {str(path)!r} is empty.")
     if len(text) > MOST_CHARACTERS:
         raise UserError(
             f"The {what} file {str(path)!r} is longer than {MOST_CHARACTERS:,} characters."
         )
     return text
+
+
+def _descriptor(path: Path) -> int:
+    """Open a file, or a pipe as of a shell's <(...), but wait for nobody to open its other end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _said(error: ValueError) -> str:

@@ -20,9 +20,11 @@ from suite.errors import UserError
 from suite.journal import MAGIC, Journal, read_journal
 from suite.models.tflite_file import describe
 from suite.results.read import read_results
+from suite.results.write import write_results
 from tests.fuzz import alter, seeds
 from tests.fuzz.child import Child
 from tests.fuzz.targets import JOURNAL, TARGETS
+from tests.rows import a_run
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 """Of each test, the same every time; `make fuzz` asks for more, and for others."""
@@ -168,6 +170,15 @@ def test_results_that_lead_elsewhere_or_do_not_fit(
 )
 def test_files_that_ended_in_a_traceback(child: Child, name: str, content: bytes) -> None:
     assert check(child, name, content) == "refused"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "a" + ".a" * 60_000 + " = 1", "a = " + "1" * 5000])
+def test_a_provenance_that_would_take_for_ever(tmp_path: Path, text: str) -> None:
+    results = a_run(({}, [100] * 6), provenance={"sweep": text, "packages": text, "name": "n"})
+    write_results(tmp_path / "results.h5", results)
+    shown = analysis.open_results(tmp_path / "results.h5")
+    assert analysis.to_json(shown)
+    analysis.write_report(shown, tmp_path / "report.html")
 
 
 def test_bytes_that_look_like_many_records_are_not_all_checked(tmp_path: Path) -> None:

@@ -40,8 +40,9 @@ def may_import(module: Path, name: str) -> bool:
         case ("suite", *_):
             return not within(name, "jobs", "analysis", "submitit", "mpi4py")
         case ("analysis", *_):
-            pure = ("suite.intervals", "suite.verdict", "suite.errors", "suite.lazy", "suite.text")
-            return within(name, "suite.results", *pure) or not within(name, "suite", "jobs")
+            pure = ("intervals", "verdict", "errors", "lazy", "text", "toml_file")
+            known = ("suite.results", *(f"suite.{module}" for module in pure))
+            return within(name, *known) or not within(name, "suite", "jobs")
         case ("jobs", "cli", *_):
             return True
         case _:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cluster.site import _TABLES, Site, find_site
+from suite.artifacts.store import ArtifactStore
 from suite.errors import UserError
 from tests.conftest import REPOSITORY
 
@@ -104,3 +105,17 @@ def test_where_a_site_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert find_site(str(beside / "site.toml"), beside) == beside / "site.toml"
     with pytest.raises(UserError, match="nowhere"):
         find_site("nowhere", beside)
+
+
+def test_a_home_that_nobody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = '[cpu_types.a]\ncpus = 1\n[container]\nimage = "~no-such-user/x.sif"\n'
+    (tmp_path / "site.toml").write_text(said)
+    image = Site.load(tmp_path / "site.toml").image("a")
+    assert image and image.name == "x.sif"
+    monkeypatch.setenv("HOME", "~")  # as that of a user whom the machine does not know
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "LITESWEEP_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match="no site file"):
+        find_site(None, tmp_path / "nowhere")
+    with pytest.raises(UserError, match="--store"):
+        ArtifactStore.at()

@@ -133,7 +133,7 @@ def packages(results: xr.Dataset) -> dict[str, str]:
     """Return the versions that the run was made with, as far as they are told."""
     try:
         found = json.loads(str(results.attrs.get("packages", "{}")))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 

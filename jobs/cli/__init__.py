@@ -64,6 +64,7 @@ def common(
 
 NOT_OURS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOENT, errno.ENXIO, errno.ELOOP, errno.ENOMEM),
     *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
 )
 
@@ -82,6 +83,8 @@ def main() -> None:
         if error.errno in (*NOT_OURS, *BROKEN):
             fail(f"{error.filename or 'A file'}: {error.strerror}.", 2)
         raise
+    except MemoryError:
+        fail("There is not enough memory for this.", 2)
     except InternalError as error:
         fail(str(error), 1)
     except ModuleNotFoundError as error:

@@ -17,6 +17,7 @@ from jobs.provenance import git_commit
 from suite.atomic import write_whole
 from suite.canonical import digest
 from suite.errors import UserError
+from suite.files import open_file
 
 DEFINITIONS = Path(__file__).resolve().parents[2] / "singularity"
 BASE = "ubuntu_base"
@@ -187,7 +188,7 @@ def image_sha256(path: Path) -> str:
         If it is not there or cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(

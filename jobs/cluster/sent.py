@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from jobs.run_folder import RunFolder
 from suite.errors import UserError
+from suite.files import read_file
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ def read_sent(folder: RunFolder) -> list[Sent]:
     if not folder.sent_file.exists():
         return []
     found: dict[str, Sent] = {}
-    for line in folder.sent_file.read_text(errors="replace").splitlines():
+    for line in read_file(folder.sent_file).decode(errors="replace").splitlines():
         try:
             said = json.loads(line)
         except (ValueError, RecursionError):  # a line that a full disk or a kill has cut off

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from suite.errors import UserError, nearest
+from suite.files import read_file
 from suite.sweep import Name, Seconds
 from suite.toml_errors import explain
 from suite.toml_file import read_toml
@@ -211,7 +212,8 @@ class Site(_Table):
         return self._path(self.build.image) if self.build else None
 
     def _path(self, said: str) -> Path:
-        return (self._folder / Path(said).expanduser()).absolute()
+        # Not expanduser() of Path, which raises where there is no such user.
+        return (self._folder / os.path.expanduser(said)).absolute()  # noqa: PTH111
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -249,7 +251,7 @@ class Site(_Table):
             If the file holds something else.
         """
         try:
-            return cls.restore(json.loads(path.read_text()))
+            return cls.restore(json.loads(read_file(path)))
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise UserError(
                 f"{str(path)!r} is damaged, or of another release of litesweep.",
@@ -278,7 +280,8 @@ def find_site(given: str | None, sweep_folder: Path) -> Path:
     UserError
         If there is none.
     """
-    configured = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "litesweep"
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
+    configured = Path(home) / "litesweep"
     if given is None:
         candidates = [sweep_folder / FILE_NAME, configured / FILE_NAME]
     else:

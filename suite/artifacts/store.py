@@ -54,10 +54,14 @@ class ArtifactStore:
         """Return the store below `root`; by default the user's.
 
         That is `$LITESWEEP_STORE`, or `litesweep/artifacts` in the user's folder for caches.
+
+        Raises
+        ------
+        UserError
+            If there is no such folder, as the user has no home.
         """
         if root is None:
-            cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-            root = os.environ.get("LITESWEEP_STORE") or Path(cache) / "litesweep" / "artifacts"
+            root = os.environ.get("LITESWEEP_STORE") or _cache() / "litesweep" / "artifacts"
         return cls(Path(root).absolute())
 
     def find(self, key: str) -> Artifact | None:
@@ -150,6 +154,16 @@ class ArtifactStore:
     def folder(self, key: str) -> Path:
         """Return where `key` is kept, whether it is there or not."""
         return self.root / key[:2] / key
+
+
+def _cache() -> Path:
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise UserError(
+            "This user has no home folder for artifacts to be kept in.",
+            "Give another folder with --store, or in $LITESWEEP_STORE.",
+        ) from None
 
 
 def describe(path: Path, row: ArtifactRow, rough_latency_ns: int) -> None:

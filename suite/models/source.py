@@ -9,6 +9,7 @@ from typing import Literal
 
 from suite.data.labelled import PARTS
 from suite.errors import UserError, nearest
+from suite.files import open_file
 from suite.models.applications import INPUT_SIDE
 from suite.models.spec import TRAINED, ModelSpec
 from suite.models.tflite_file import read_tflite
@@ -96,7 +97,8 @@ def _locate(where: str, declared: str, folder: Path) -> tuple[SourceKind, Path |
             )
         return "saved-model", path, _folder_sha256(path), "float32"
     if path.suffix == ".tflite":
-        return "tflite", path, hash_file(path), read_tflite(path).quantization
+        quantization = read_tflite(path).quantization  # first: no matter what its size is
+        return "tflite", path, hash_file(path), quantization
     if path.suffix == ".keras":
         if not zipfile.is_zipfile(path):
             raise UserError(
@@ -113,7 +115,7 @@ def _there(where: str, declared: str, folder: Path) -> Path:
         path = (folder / declared).resolve()
         if path.is_file() or path.is_dir():  # a pipe might never answer
             return path
-    except (OSError, ValueError) as error:  # a name that no file system takes
+    except (OSError, ValueError, RuntimeError) as error:  # no such name, a ring of links
         raise UserError(f"{where}: {declared[:60]!r} will not do as a path: {error}.") from error
     raise UserError(
         f"{where}: there is no file or folder {str(path)!r}.",
@@ -158,7 +160,7 @@ def hash_file(path: Path) -> str:
         If it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
@@ -172,6 +174,8 @@ def _files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
             yield path
         elif path.is_dir() and path.resolve() not in above:
             yield from _files(path, above)
+        elif path.exists() and not path.is_dir():
+            raise UserError(f"{str(path)!r} is a pipe or a device, and no file.", "Take it out.")
 
 
 def _folder_sha256(folder: Path) -> str:

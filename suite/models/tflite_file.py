@@ -13,6 +13,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from suite.errors import UserError
+from suite.files import open_file
 from suite.models.operators import Operator, Tensor, Work, work_of
 
 IDENTIFIER = b"TFL3"
@@ -68,7 +69,10 @@ def read_tflite(path: Path) -> TfliteFile:
         If it cannot be read, is no .tflite, or is truncated or damaged.
     """
     try:
-        data = path.read_bytes()
+        with open_file(path) as file:
+            data = file.read(8)
+            if data[4:] == IDENTIFIER:  # else it may have any size
+                data += file.read()
     except OSError as error:
         raise UserError(f"The model {str(path)!r} cannot be read: {error.strerror}.") from error
     try:

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from suite.errors import UserError
+from suite.files import read_file
 from suite.results.columns import (
     ROW_SIZE,
     Array,
@@ -68,7 +69,7 @@ def read_columns(path: Path) -> Columns:
         As `read_results` does.
     """
     with explained(path):
-        content = path.read_bytes()
+        content = read_file(path)
     sealed = holds(io.BytesIO(content))
     check_seal(sealed, path)
     return _parsed(content, path, sealed=bool(sealed))

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from suite.errors import UserError
+from suite.files import descriptor_of
 from suite.results.form import MOST_UNPACKED, check_kind, check_storage, names_in
 from suite.results.layout import content_digest, index_of
 from suite.results.normal import DIMENSIONS, KINDS, Kind
@@ -45,7 +46,7 @@ class OpenFile:
 
     def __init__(self, path: Path) -> None:
         self._descriptor = -1
-        self._descriptor = os.open(path, os.O_RDONLY)
+        self._descriptor = descriptor_of(path)
 
     def __del__(self) -> None:
         if self._descriptor >= 0:
