@@ -21,6 +21,11 @@ def is_running(process_id: int) -> bool:
     return True
 
 
+def signal_name(number: int) -> str:
+    """Return what a signal is called; most of the real-time ones have no name."""
+    return {int(known): known.name for known in signal.Signals}.get(number, f"signal {number}")
+
+
 def die_with_parent() -> None:
     """Ask to be killed when the process that started this one ends, and before it.
 

@@ -109,6 +109,12 @@ def test_a_crash_is_recorded_with_its_signal(name: str) -> None:
     assert len(trial.latency_ns) == 0
 
 
+def test_a_signal_without_a_name_costs_no_more_than_its_trial() -> None:
+    trial = failed("import os; os.kill(os.getpid(), 36)")
+    assert (trial.status, trial.exit_signal) == ("crashed", 36)
+    assert "signal 36" in trial.error
+
+
 def test_a_hang_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     code = (

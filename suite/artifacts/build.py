@@ -20,6 +20,7 @@ from suite.artifacts.builder import REQUEST
 from suite.artifacts.request import ArtifactRequest
 from suite.artifacts.store import LOOK_EVERY_S, Artifact, ArtifactStore
 from suite.errors import UserError
+from suite.process import signal_name
 from suite.topology import granted_cpus
 
 BUILDER_BYTES = 1_200_000_000
@@ -212,7 +213,7 @@ class _Work:
     def _died(self, request: ArtifactRequest, returncode: int, log: Path) -> tuple[str, str]:
         how = f"ended with exit code {returncode}"
         if returncode < 0:
-            name = signal.Signals(-returncode).name
+            name = signal_name(-returncode)
             how = f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
         what = f"{request.model} cannot be made {request.form}"
         return "unfit", f"{what}: the builder {how}; see {log}."

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from suite.canonical import digest
+from suite.process import signal_name
 from suite.results.rows import TrialFlag, TrialRow
 from suite.runtimes.names import LITERT, XNNPACK
 from suite.topology import format_cpu_list
@@ -180,7 +181,7 @@ def _failure(returncode: int, output: bytes, stderr: IO[bytes]) -> dict[str, Any
 def ended(returncode: int, stderr: IO[bytes]) -> dict[str, Any]:
     """Return the fields of a trial whose process ended without an answer."""
     if returncode < 0:
-        name = signal.Signals(-returncode).name
+        name = signal_name(-returncode)
         hint = " (out of memory?)" if name == "SIGKILL" else ""
         error = f"killed by {name}{hint}{_last_words(stderr)}"
         return {"status": "crashed", "error": error, "exit_signal": -returncode}
