@@ -53,16 +53,17 @@ def clean(
     """
     leftovers: list[Leftover] = []
     notes: list[str] = []
-    for run in runs:
-        folder = RunFolder(Path(run).absolute())
+    for path in dict.fromkeys(Path(run).absolute() for run in runs):
+        folder = RunFolder(path)
         if not folder.plan_file.exists():
-            raise UserError(f"{run} is no run of litesweep that has a plan.")
+            raise UserError(f"{path} is no run of litesweep that has a plan.")
         try:
             leftovers += _clean_run(folder, chosen)
         except UserError as error:  # it is run now, or Slurm cannot be asked
             notes.append(f"{folder.path} was left alone: {error.what}")
-        except PermissionError as error:
-            notes.append(f"{folder.path} was left alone: it is another user's ({error.strerror}).")
+        except OSError as error:  # another user's, perhaps, or on a disk that is read-only
+            where = error.filename or folder.path
+            notes.append(f"{folder.path} was left alone: {where}: {error.strerror}.")
     if store and store.root.is_dir():
         notes += _moved(store)
         leftovers += _clean_store(store, chosen)
@@ -70,12 +71,19 @@ def clean(
 
 
 def runs_of(store: ArtifactStore) -> list[Path]:
-    """Return the folders of our runs that need something of `store`."""
+    """Return the folders of our runs that have a plan and need something of `store`."""
     return [
         need.folder
         for need in needs.read_needs(store)
-        if _is_there(need) and need.folder.stat().st_uid == os.geteuid()
+        if _is_there(need) and _has_a_plan_of_ours(need.folder)
     ]
+
+
+def _has_a_plan_of_ours(run: Path) -> bool:
+    try:
+        return run.stat().st_uid == os.geteuid() and RunFolder(run).plan_file.exists()
+    except OSError:  # below a folder that only another user may enter
+        return False
 
 
 def _moved(store: ArtifactStore) -> list[str]:
@@ -116,10 +124,15 @@ def _clean_run(folder: RunFolder, chosen: Container[Path]) -> list[Leftover]:
     with held(folder):
         plan = Plan.read(folder.plan_file)
         tell_stores(folder, plan)
-        found = [*_leftovers(folder, plan)]
+        found = [each for each in _leftovers(folder, plan) if _lies_in(folder, each.path)]
         if not chosen:
             return found
         return [each for each in found if each.path in chosen and _remove(each.path)]
+
+
+def _lies_in(folder: RunFolder, path: Path) -> bool:
+    """Say whether a file is in a run's folder, and not by a link in it, perhaps a stranger's."""
+    return Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder.path))
 
 
 def _leftovers(folder: RunFolder, plan: Plan) -> Iterator[Leftover]:

@@ -355,3 +355,33 @@ def test_no_run(litesweep: Litesweep, tmp_path: Path) -> None:
     assert done.returncode == 2 and "no run" in done.stderr
     assert "nothing" in litesweep("clean", "--store", tmp_path / "absent").stdout
     assert not (tmp_path / "absent").exists()
+
+
+def test_one_run_that_cannot_be_cleaned_leaves_the_others(run: RunFolder, tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path / "store")
+    a_run_that_needs(tmp_path / "being-built", store, "1")  # it has no plan yet
+    hidden = a_run_that_needs(tmp_path / "hidden", store, "2")
+    shutil.rmtree(hidden)
+    hidden.symlink_to(hidden)  # as what another user keeps to himself, it cannot be looked at
+    record_need(store, Need(run.identity()["run_id"], run.path, frozenset()))
+    assert runs_of(store) == [run.path]
+    other = RunFolder(tmp_path / "other")
+    shutil.copytree(run.path, other.path)
+    (other.path / ".lock").unlink()
+    (other.path / ".lock").mkdir()
+    seen = clean([other.path, run.path, run.path], None)
+    assert "other was left alone: " in seen.notes[0] and "Is a directory" in seen.notes[0]
+    paths = [each.path for each in seen.leftovers]
+    assert paths and len({*paths}) == len(paths), "what it frees is counted twice"
+
+
+def test_what_a_store_knows_already_needs_no_room(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path / "store")
+    folder = a_run_that_needs(tmp_path / "run", store, "1", A, B)
+    told = store.root / ".runs" / "1.json"
+    before = told.stat()
+    record_need(store, Need("1", folder, frozenset([A])))
+    assert told.stat() == before
+    record_need(store, Need("1", folder, frozenset([C])))
+    [need] = read_needs(store)
+    assert need.keys == {A, B, C}

@@ -12,16 +12,20 @@ import pytest
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
+from jobs.clean import clean
 from jobs.cluster.container import check_folders
 from jobs.cluster.images import image_sha256
 from jobs.cluster.site import Site
 from jobs.cluster.slurm import Request, send
+from jobs.collect import collect
 from jobs.executors import run_job
-from jobs.run_folder import RunFolder, default_folder
+from jobs.run_folder import RunFolder, default_folder, open_run
 from suite import Axes, ModelSpec, Sweep, UserError
 from suite.results.write import write_results
 from suite.text import harmless
 from tests.conftest import Litesweep
+from tests.faults.made_up import a_run as made_up_run
+from tests.faults.made_up import job
 from tests.rows import a_run
 from tests.test_slurm import command
 
@@ -230,3 +234,47 @@ def test_files_are_no_wider_than_the_user_s_umask(
     assert {"results.h5", "report.html", "model.tflite"} <= {path.name for path in made}
     wide = {str(path): oct(path.stat().st_mode) for path in made if path.stat().st_mode & umask}
     assert not wide
+
+
+def test_where_everybody_may_write_no_run_is_begun(tmp_path: Path) -> None:
+    sweep = Sweep(
+        name="s", axes=Axes(model=("m",)), models={"m": ModelSpec(source="keras:ResNet50")}
+    )
+    before = os.umask(0)
+    try:
+        with pytest.raises(UserError, match="umask 022"), open_run(tmp_path / "run", sweep):
+            raise AssertionError("it is built for")
+    finally:
+        os.umask(before)
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_link_in_a_run_s_folder_is_written_or_cleaned_through(
+    litesweep: Litesweep, tmp_path: Path
+) -> None:
+    """What comes as an archive may have links in it."""
+    letter = tmp_path / "home" / "letter"
+    letter.parent.mkdir()
+    letter.write_text("dear")
+    run = made_up_run(tmp_path / "run")
+    assert not job(run).mistake
+    collect(run)
+    shutil.rmtree(run.logs)
+    run.logs.mkdir()
+    (run.logs / "build").symlink_to(letter.parent)
+    kinds = {each.what for each in clean([run.path], None).leftovers}
+    assert kinds == {"journals that their shard holds"}
+    (run.path / "report.html").symlink_to(letter)
+    (run.path / "figures").mkdir()
+    (run.path / "figures" / "latency.svg").symlink_to(letter)
+    for word in ("report", "figures"):
+        done = litesweep(word, run.path)
+        assert done.returncode == 2 and "is a link" in done.stderr, done.stderr
+    assert letter.read_text() == "dear"
+
+
+def test_nor_does_the_id_of_a_run_lead_elsewhere(tmp_path: Path) -> None:
+    run = made_up_run(tmp_path / "run", run_id="../../stolen")
+    seen = clean([run.path], None)
+    assert "cannot be the name of a file" in seen.notes[0]
+    assert not [*tmp_path.rglob("stolen*")]

@@ -72,13 +72,28 @@ def figures(
     import analysis
     from analysis.profiles import operators_if_any
 
-    folder = out or (run if run.is_dir() else run.parent) / "figures"
+    folder = out or _beside(run, "figures")
     formats = [each.value for each in kind]
     results = analysis.open_results(run)
     quantiles = analysis.quantiles(run)
     operators = operators_if_any(run)
     for path in analysis.write_figures(results, folder, formats, quantiles, operators):
         print(path)
+
+
+def _beside(run: Path, name: str) -> Path:
+    """Return where something goes in a run's folder, which may be a stranger's.
+
+    Raises
+    ------
+    UserError
+        If a link there would take it elsewhere.
+    """
+    path = (run if run.is_dir() else run.parent) / name
+    for each in (path, *path.glob("*")):
+        if each.is_symlink():
+            raise UserError(f"{each} is a link to another place.", "Say where to: --out.")
+    return path
 
 
 Threshold = Annotated[float, typer.Option(metavar="SHARE", help="Difference that matters.", min=0)]
@@ -177,7 +192,7 @@ def report(
             "A report on a part of a run would take the place of that on all of it.",
             "Say where it goes: --out FILE.",
         )
-    file = out or (path if path.is_dir() else path.parent) / "report.html"
+    file = out or _beside(path, "report.html")
     results = analysis.open_slice(run, keep=True) if fixed else analysis.open_results(path)
     part = {axis: results[axis].item() for axis in fixed}
     quantiles = analysis.quantiles(path, most=MOST_QUANTILES, **part)

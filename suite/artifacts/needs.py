@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from suite.artifacts.store import HALF_BUILT, ArtifactStore
@@ -51,13 +51,17 @@ def record_need(store: ArtifactStore, need: Need) -> None:
     ------
     OSError
         If there is no room.
+    UserError
+        If the run's id leads elsewhere.
     """
     try:
         with _held(store, fcntl.LOCK_SH):
-            path = _told(store) / f"{need.run_id}.json"
+            path = _file(store, need.run_id)
             known = _read(path)
-            keys = sorted(need.keys | (known.keys if known else frozenset()))
-            said = {"run_id": need.run_id, "folder": str(need.folder), "keys": keys}
+            keys = need.keys | (known.keys if known else frozenset())
+            if known and known == replace(need, keys=keys):
+                return  # who cleans because the disk is full tells what is known already
+            said = {"run_id": need.run_id, "folder": str(need.folder), "keys": sorted(keys)}
             write_whole(path, json.dumps(said, indent=1) + "\n")
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -71,7 +75,7 @@ def read_needs(store: ArtifactStore) -> list[Need]:
 
 def forget(store: ArtifactStore, run_id: str) -> None:
     """Take back what a run has told `store`."""
-    (_told(store) / f"{run_id}.json").unlink(missing_ok=True)
+    _file(store, run_id).unlink(missing_ok=True)
 
 
 def unneeded(store: ArtifactStore, needed: Iterable[str]) -> Iterator[Leftover]:
@@ -152,10 +156,24 @@ def _told(store: ArtifactStore) -> Path:
     return store.root / ".runs"
 
 
+def _file(store: ArtifactStore, run_id: str) -> Path:
+    """Return where stands what a run needs.
+
+    Raises
+    ------
+    UserError
+        If the run's id leads elsewhere.
+    """
+    if "/" in run_id or "\0" in run_id:
+        raise UserError(f"A run calls itself {run_id!r}, which cannot be the name of a file.")
+    return _told(store) / f"{run_id}.json"
+
+
 def _read(path: Path) -> Need | None:
     try:
         said = json.loads(path.read_text())
-        return Need(said["run_id"], Path(said["folder"]), frozenset(said["keys"]))
+        need = Need(said["run_id"], Path(said["folder"]), frozenset(said["keys"]))
+        return need if path.name == f"{need.run_id}.json" else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
