@@ -131,6 +131,13 @@ def test_a_panel_without_a_measured_cell_stays_empty(opened: Opened, tmp_path: P
     assert "distribution.svg" in {path.name for path in written}
 
 
+def test_samples_that_are_all_alike_are_drawn(opened: Opened, tmp_path: Path) -> None:
+    results = opened(a_run(({}, [10**6])))
+    figure = distribution_figure(results, quantiles(tmp_path))
+    least, most = figure.axes[0].get_xlim()
+    assert least < 1 < most
+
+
 def test_each_value_stands_beside_its_point(opened: Opened) -> None:
     figure = latency_figure(opened(a_run(({}, [60_000_000] * 6), ({"threads": 2}, [999_000]))))
     assert texts(figure) == ["60.0 ms ±0.0 %", "999 µs"]
@@ -186,7 +193,7 @@ def test_of_many_models_the_first_have_a_panel(
     monkeypatch.setattr(style, "MOST_PANELS", 2)
     results = opened(a_grid(["float32", "int8"], [1, 2], models=["one", "two", "three"]))
     figure = latency_figure(results)
-    assert [panel.get_title("left") for panel in figure.axes] == ["one", "two"]
+    assert [panel.get_title("left") for panel in figure.axes] == ["one", "three"]
     assert figure.get_suptitle() == "the first 2 of 3"
     assert [path.name for path in write_figures(results, tmp_path)] == FILES
 

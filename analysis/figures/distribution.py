@@ -31,7 +31,8 @@ def distribution_figure(results: xr.Dataset, quantiles: xr.DataArray) -> Figure:
         for panel, cells in panels:
             _panel(panel, cells["relative"])
         low, high = relative["relative"].quantile([0.001, 0.999]).values
-        figure.axes[0].set_xlim(low, high)
+        if low < high:  # else there is one sample, or all are alike
+            figure.axes[0].set_xlim(low, high)
         figure.supxlabel("sample over the median of its cell", size=9)
         figure.supylabel("share of samples, 95 % interval over trials", size=9)
         return figure
