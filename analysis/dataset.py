@@ -170,8 +170,9 @@ def open_results(
     files = [results_file(each) for each in path]
     if not files:
         raise UserError("There is no run to open: the list is empty.")
-    runs = [_open(measured(file, memory_bytes, verify=verify), chunks) for file in files]
-    return combine(dict(zip(numbered(map(run_name, files)), runs, strict=True)))
+    runs = [_open(measured(file, memory_bytes, verify=verify), None) for file in files]
+    together = combine(dict(zip(numbered(map(run_name, files)), runs, strict=True)))
+    return opened(together, files[0], chunks, " ".join(map(str, files)))
 
 
 def _open(of: Measured, chunks: Chunks | None) -> xr.Dataset:

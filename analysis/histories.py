@@ -74,7 +74,7 @@ def open_history(
     for name, start in zip(names, starts, strict=True):
         if math.isinf(start):
             raise UserError(f"Run {name!r} has measured nothing.", "Leave it out.")
-    runs = combine({name: _of_cells(of) for name, of in zip(names, opened, strict=True)})
+    runs = combine({name: _of_cells(of) for name, of in zip(names, opened, strict=True)}).load()
     times = np.array(starts).astype("int64").astype("datetime64[ns]")
     in_time = runs.assign_coords(start=("run", times)).sortby("start")
     return in_time, names[files.index(base)] if base else str(in_time["run"].values[0])

@@ -1,11 +1,13 @@
 """Several runs as one Dataset, along a `run` dimension."""
 
 from collections.abc import Hashable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from analysis.lazy import Key, Lazy, lazy
 from analysis.planes import PLANE
 from suite.errors import UserError
 from suite.results.axes import LATER_AXES
@@ -36,14 +38,24 @@ def combine(runs: Mapping[str, xr.Dataset]) -> xr.Dataset:
         If a run has an axis that another one lacks, and that has no default.
     """
     axes = axes_of(runs.values())
-    runs = {name: on_axes(dataset, axes) for name, dataset in runs.items()}
-    _check_axes(runs)
-    datasets = list(runs.values())
-    grid = {str(dim): _union(str(dim), datasets) for dim in datasets[0].sizes}
-    parts = [_spread(dataset, grid) for dataset in datasets]
-    together = xr.concat(
-        parts, "run", data_vars="all", coords="minimal", compat="override", join="exact"
-    )
+    # What each is on all axes, without any of its values.
+    outlines = {name: on_axes(_outline(dataset), axes) for name, dataset in runs.items()}
+    _check_axes(outlines)
+    datasets, outline = list(runs.values()), next(iter(outlines.values()))
+    grid = {str(dim): _union(str(dim), [*outlines.values()]) for dim in outline.sizes}
+    variables = {
+        name: lazy(
+            ("run", *map(str, of.dims)),
+            Lazy(
+                (len(runs), *(len(grid[str(dim)]) for dim in of.dims)),
+                datasets[0][name].dtype,
+                partial(_of_runs, datasets, axes, grid, str(name)),
+            ),
+            of.attrs.get("units", ""),
+        )
+        for name, of in outline.data_vars.items()
+    }
+    together = xr.Dataset(variables, grid)
     keys = dict.fromkeys(str(key) for dataset in datasets for key in dataset.attrs)
     values = {key: [str(dataset.attrs.get(key, "")) for dataset in datasets] for key in keys}
     shared = {key: of_runs[0] for key, of_runs in values.items() if len({*of_runs}) == 1}
@@ -53,6 +65,32 @@ def combine(runs: Mapping[str, xr.Dataset]) -> xr.Dataset:
         if key not in shared and key not in together  # a name of the Dataset's own stays its
     }
     return together.assign_coords({"run": list(runs), **differing}).assign_attrs(shared)
+
+
+def _outline(dataset: xr.Dataset) -> xr.Dataset:
+    """Return a Dataset of the same form and no values to speak of: to lay it out costs nothing."""
+    return dataset.map(lambda of: of.copy(data=np.broadcast_to(np.nan, of.shape)), keep_attrs=True)
+
+
+def _of_runs(
+    datasets: list[xr.Dataset],
+    axes: list[str],
+    grid: Mapping[str, np.ndarray[Any, Any]],
+    name: str,
+    key: Key,
+) -> np.ndarray[Any, Any]:
+    """Compute the part of a variable that a key selects, of the runs that it selects."""
+
+    def of_run(run: int) -> np.ndarray[Any, Any]:
+        own = datasets[run][[*dict.fromkeys([name, "status"])]]
+        spread = _spread(on_axes(own, axes)[[name]], grid)[name]
+        order = [dim for dim in (*axes, "node", "trial") if dim in spread.dims]
+        return np.asarray(spread.transpose(*order).values[key[1:]])
+
+    chosen = range(len(datasets))[key[0]]
+    if isinstance(chosen, int):
+        return of_run(chosen)
+    return np.stack([of_run(run) for run in chosen or [0]])[: len(chosen)]
 
 
 def _check_axes(runs: Mapping[str, xr.Dataset]) -> None:
@@ -82,7 +120,8 @@ def _spread(dataset: xr.Dataset, grid: Mapping[Any, np.ndarray[Any, Any]]) -> xr
         str(name): nothing.get(variable.dtype.kind, np.nan)
         for name, variable in dataset.data_vars.items()
     }
-    return dataset.drop_attrs(deep=False).reindex(grid, fill_value=fill)
+    known = {dim: values for dim, values in grid.items() if dim in dataset.dims}
+    return dataset.drop_attrs(deep=False).reindex(known, fill_value=fill)
 
 
 def axes_of(datasets: Iterable[xr.Dataset]) -> list[str]:

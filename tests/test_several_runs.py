@@ -1,6 +1,7 @@
 """Several runs as one Dataset, and results as tables of other libraries."""
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import xarray as xr
 
-from analysis import open_results, speedup, to_csv, to_dataframe, to_json, to_parquet
+from analysis import measured, open_results, speedup, to_csv, to_dataframe, to_json, to_parquet
 from suite.errors import UserError
 from suite.results.rows import Results
 from suite.results.write import write_results
@@ -72,6 +73,26 @@ def test_units_stay_and_provenance_is_where_it_differs(tmp_path: Path) -> None:
     }
     assert results.attrs["name"] == "s"
     assert "created" not in results.attrs
+
+
+def test_nothing_of_several_runs_is_read_before_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = []
+    of_samples = measured.of_samples
+    monkeypatch.setattr(
+        measured, "of_samples", lambda *args: (readings.append(args), of_samples(*args))[1]
+    )
+    results = both(tmp_path)
+    chunked = open_results([tmp_path / "before", tmp_path / "after"], chunks={"run": 1})
+    assert chunked["median_ns"].chunks is not None
+    assert not readings
+    assert results["median_ns"].sel(run="after").notnull().sum() == 2
+    assert len(readings) == 1
+    xr.testing.assert_identical(chunked.compute(), results.load())
+    xr.testing.assert_identical(pickle.loads(pickle.dumps(results)), results)
+    assert chunked.isel(run=slice(0, 0))["median_ns"].compute().shape[0] == 0
+    assert open_results([tmp_path / "before"]).isel(run=[])["trials"].values.shape[0] == 0
 
 
 def test_one_path_in_a_list_is_a_run_too(opened: Opened, tmp_path: Path) -> None:
