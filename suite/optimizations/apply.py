@@ -29,10 +29,13 @@ def apply(chain: str, model: Any, data: TrainingData | None, how: FineTune) -> A
         trains = data is not None and how.epochs > 0
         if optimization.only_trains and not trains:
             raise UnfitError("there is nothing to train it on: no labels, or no epochs")
-        model = optimization.rebuilt(model)
+        given, model = model, optimization.rebuilt(model)
         model.trainable = True
         kernels = kernels_of(model)
         forms = optimization.held([kernel.numpy() for kernel in kernels])
+        if model is given and not any(forms) and not optimization.only_trains:
+            name = type(optimization).__name__.lower()
+            raise UnfitError(f"{name} leaves all of its kernels ({len(kernels)}) as they are")
         held: dict[int, Held] = {
             id(kernel): form for kernel, form in zip(kernels, forms, strict=True) if form
         }
