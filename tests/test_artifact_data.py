@@ -99,6 +99,13 @@ def test_data_that_a_model_cannot_take(
         given_examples(tmp_path / "x.npz", inputs, 4)
 
 
+def test_arrays_have_the_names_that_inputs_had_before_conversion(tmp_path: Path) -> None:
+    inputs = [InputSpec(f"serving_default_{name}:0", (1, 2), "float32") for name in "ab"]
+    np.savez(tmp_path / "x.npz", b=np.full((3, 2), 2), a=np.full((3, 2), 1))
+    first, *_ = given_examples(tmp_path / "x.npz", inputs, 4)
+    assert [value[0, 0] for value in first] == [1, 2]
+
+
 def test_truncated_data(tmp_path: Path) -> None:
     np.savez(tmp_path / "whole.npz", np.ones((500, 2)))
     (tmp_path / "x.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:3000])

@@ -21,6 +21,7 @@ from suite.models.operators import Work
 from suite.models.source import EXAMPLE_DATA
 from suite.models.tflite_file import TfliteFile, read_tflite
 from suite.quantizations import RECIPES
+from suite.runtimes.names import TENSORFLOW
 from tests.workshop import Workshop, request
 
 pytestmark = pytest.mark.tensorflow
@@ -116,13 +117,17 @@ def test_a_batch_that_is_fixed_stays(workshop: Workshop, shapes: Path, tmp_path:
         made = request(shapes, source, quantization, data=str(tmp_path / "x.npy"))
         assert workshop.artifact(made).row.error_rel_l2 < 0.1
     assert workshop.artifact(request(shapes, "batch.tflite", "float32"))
+    assert workshop.artifact(request(shapes, "batch.tflite", "float32", batch=4))
 
 
 def test_a_recurrent_model_is_converted_with_its_batch_closed(
     workshop: Workshop, shapes: Path
 ) -> None:
-    row = workshop.artifact(request(shapes, "recurrent.keras", "float32")).row
+    asked = request(shapes, "recurrent.keras", "float32")
+    row = workshop.artifact(asked).row
     assert row.error_rel_l2 < 1e-5
+    frozen = workshop.artifact(replace(asked, runtime=TENSORFLOW)).row
+    assert frozen.error_rel_l2 < 1e-5
     assert "WHILE" in json.loads(row.operators)
 
 
@@ -275,6 +280,17 @@ def test_a_ready_float_file_is_quantized(workshop: Workshop, models: Path) -> No
         assert artifact.row.artifact_bytes < (models / "tiny.tflite").stat().st_size
         if recipe != "weight-only-int4":
             assert read_tflite(artifact.path).quantization == recipe
+
+
+def test_a_ready_file_is_calibrated_on_all_examples(
+    workshop: Workshop, models: Path, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).random((16, 16, 16, 3), np.float32)
+    images[0] /= 100
+    np.save(tmp_path / "x.npy", images)
+    told = {"data": str(tmp_path / "x.npy"), "io": "integer"}
+    artifact = workshop.artifact(request(models, "tiny.tflite", "int8", **told))
+    assert artifact.row.error_rel_l2 < 0.03
 
 
 def test_a_ready_quantized_file_is_not_quantized_again(

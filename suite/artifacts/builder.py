@@ -264,8 +264,9 @@ def _described(path: Path, base: Path | None) -> TfliteFile:
 def _runner(request: ArtifactRequest, base: Path | None, path: Path) -> Runner:
     """Return the artifact ready to be checked, by the runtime that it is for."""
     if request.runtime != TENSORFLOW:
+        about = path if request.runtime == LITERT else base or path
         try:
-            return tflite_runner(base or path, request.runtime, path)
+            return tflite_runner(about, request.runtime, path)
         except UnfitError as error:
             if request.runtime != OPENVINO or "litert-quantizer" not in request.converter:
                 raise
@@ -292,6 +293,8 @@ def _inputs(request: ArtifactRequest, runner: Runner) -> Sequence[InputSpec]:
             f"The inputs of {request.spec.source!r} are of shape {shapes}, not {list(wanted)}.",
             f"Leave input_shape away under [models.{request.model}]: a ready file keeps its own.",
         )
+    if request.batch != 1 and {spec.shape[:1] for spec in runner.inputs} != {(request.batch,)}:
+        raise UnfitError("it keeps the batch that it has: a ready file is not resized")
     return runner.inputs
 
 

@@ -27,7 +27,7 @@ def freeze(model: Any, path: Path) -> None:
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     closed = model.with_batch_of_one() if model.with_batch_of_one else model
-    function = convert_variables_to_constants_v2(closed.function)
+    function = convert_variables_to_constants_v2(closed.function, lower_control_flow=False)
     meta = tf.compat.v1.MetaGraphDef(graph_def=function.graph.as_graph_def())
     signature = meta.signature_def["serving_default"]
     for ends, tensors in (

@@ -95,10 +95,13 @@ def requantize(
     """
     from litert_quantizer import Quantizer
 
-    quantizer = Quantizer(str(float_tflite), _requantization(quantization, io))
+    recipes = _requantization(quantization, io)
+    quantizer = Quantizer(str(float_tflite), recipes.get_quantization_recipe())
     ranges = None
     if quantizer.need_calibration:
         from ai_edge_litert.interpreter import Interpreter
+        from litert_quantizer.calibrator import Calibrator
+        from litert_quantizer.utils.qsv_utils import min_max_update
 
         signatures = Interpreter(model_path=str(float_tflite)).get_signature_list()
         if not signatures:
@@ -106,13 +109,17 @@ def requantize(
         key, signature = next(iter(signatures.items()))
         names = sorted(signature["inputs"])
         data = [dict(zip(names, example, strict=True)) for example in examples]
-        ranges = quantizer.calibrate({key: data})
+        # All of their range, as TensorFlow takes it. By itself it moves by a twentieth with each
+        # example: what the first few of them have would be cut off from the others.
+        calibrator = Calibrator(str(float_tflite), qsv_update_func=min_max_update)
+        calibrator.calibrate({key: data}, recipes)
+        ranges = calibrator.get_model_qsvs()
     quantized = quantizer.quantize(ranges, enable_progress_report=False).quantized_model
     return bytes(quantized)
 
 
 def _requantization(quantization: str, io: IntegerType) -> Any:
-    """Return litert-quantizer's recipe."""
+    """Return litert-quantizer's recipe, in its manager of recipes."""
     from litert_quantizer import qtyping, recipe
     from litert_quantizer.algorithm_manager import AlgorithmName
     from litert_quantizer.recipe_manager import RecipeManager
@@ -130,7 +137,7 @@ def _requantization(quantization: str, io: IntegerType) -> Any:
         if quantization in _INTEGER and io == "float":
             for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
                 manager.add_quantization_config(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
-        return manager.get_quantization_recipe()
+        return manager
     half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
     manager.add_quantization_config(
         ".*",
@@ -142,4 +149,4 @@ def _requantization(quantization: str, io: IntegerType) -> Any:
         ),
         AlgorithmName.FLOAT_CASTING,
     )
-    return manager.get_quantization_recipe()
+    return manager

@@ -18,6 +18,8 @@ from suite.results.rows import ArtifactRow
 from suite.runtimes.names import ABOUT, LITERT, ONNXRUNTIME, OPENVINO, TENSORFLOW, XNNPACK
 
 OPTIMIZATIONS = Path(optimizations.__file__).parent
+REVISION = 2
+"""Of how files are made and checked: what an earlier one has left in a store is made anew."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class ArtifactRequest:
         """Content address: a hash of all that bears on the file's bytes or on its check."""
         source, spec = self.source, self.spec
         made_of: dict[str, Any] = {
+            "revision": REVISION,
             "known": [*KINDS[ArtifactRow]],
             "source": [source.kind, source.digest],
             "weights": source.weights_digest or self._weights,
@@ -151,7 +154,7 @@ class ArtifactRequest:
             )
         if self.source.kind == "tflite" and own not in ("float32", self.quantization):
             return f"{self.spec.source} already holds {own}: only that can be measured."
-        if self.source.kind == "tflite" and (self.resolution or self.batch != 1):
+        if self.source.kind == "tflite" and self.resolution:
             return f"{self.spec.source} keeps the shape that it has: a ready file is not resized."
         if self.source.kind == "saved-model" and self.resolution:
             return (

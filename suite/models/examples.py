@@ -211,8 +211,11 @@ def given_examples(
 def _arrays(path: Path, inputs: Sequence[InputSpec]) -> list[Array]:
     found = read_arrays(path)
     names = [spec.name for spec in inputs]
-    if set(names) <= found.keys():
-        return [found[name] for name in names]
+    # A converter has put its own around the name of an input.
+    plain = [name.removeprefix("serving_default_").partition(":")[0] for name in names]
+    for known in (names, plain):
+        if set(known) <= found.keys():
+            return [found[name] for name in known]
     if len(found) < len(inputs):
         raise UserError(
             f"The data in {str(path)!r} have {len(found)} arrays for {len(inputs)} inputs "
