@@ -379,3 +379,10 @@ def test_agreement_of_outputs() -> None:
     assert other.top1 == 0.5
     assert other.max_abs == 1.0
     assert other.rel_l2 == pytest.approx(math.sqrt(2 / 50))
+
+
+def test_one_number_is_no_class_to_agree_on() -> None:
+    for number in (np.array([[3.0]]), np.array(3.0)):
+        found = agreement([[number]], [[number + 1]])
+        assert math.isnan(found.top1)
+        assert found.max_abs == 1.0

@@ -16,10 +16,11 @@ from PIL import Image
 
 from jobs.data import with_data
 from suite import Sweep, UserError
+from suite.artifacts.check import check_labels
 from suite.data.labelled import LabelledData, read_labelled
 from suite.data.prepare import prepare
 from suite.models.examples import InputSpec, examples_for
-from suite.models.source import EXAMPLE_DATA, resolve_source
+from suite.models.source import EXAMPLE_DATA, Source, resolve_source
 from suite.models.spec import ModelSpec, Preprocess
 from suite.results.read import read_results
 from tests.conftest import Litesweep
@@ -189,6 +190,8 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
         assert (red // 10, green, blue) == (label, 200, 7)
     grey = InputSpec("image", (1, 4, 4, 1), "float32")
     assert examples_for([grey], folder, how, 1).check[0][0].shape == (1, 4, 4, 1)
+    flat = InputSpec("image", (1, 4, 4), "float32")
+    assert examples_for([flat], folder, how, 1).check[0][0].shape == (1, 4, 4)
 
 
 def test_a_folder_that_is_laid_out_otherwise(tmp_path: Path) -> None:
@@ -231,6 +234,68 @@ def test_images_that_cannot_be_taken(tmp_path: Path) -> None:
             prepare(tmp_path / name, (4, 4, 1), None)
     for mode in ("L", "RGBA", "P", "1", "LA"):
         assert prepare(image(tmp_path, "any.png", mode), (4, 4, 3), None).shape == (4, 4, 3)
+
+
+def test_classes_that_are_not_the_model_s(tmp_path: Path) -> None:
+    folder = folder_of_images(tmp_path)
+    shapes = [(1, 3)]
+    found = examples_for([SPEC], folder, Preprocess(resize="crop"), 0)
+    assert found.labels is not None
+    with pytest.raises(UserError, match="folders for 2 classes; the model has 3 outputs"):
+        check_labels(found.labels, found.names, shapes)
+    identity = resolve(folder).data_digest
+    (folder / "train" / "bat").mkdir()  # of which there are no images
+    found = examples_for([SPEC], folder, Preprocess(resize="crop"), 0)
+    assert found.labels is not None
+    check_labels(found.labels, found.names, shapes)
+    assert {*found.labels.tolist()} == {0, 2}
+    numbered_otherwise = resolve(folder).data_digest
+    (folder / "train" / "bat").rename(folder / "train" / "cat")
+    assert len({identity, numbered_otherwise, resolve(folder).data_digest}) == 3
+
+
+def resolve(data: Path) -> Source:
+    return resolve_source("m", ModelSpec(source="keras:ResNet50", data=str(data)), data.parent)
+
+
+@pytest.mark.parametrize(
+    ("labels", "shapes", "words"),
+    [
+        ([0, 1], [(1, 4), (1, 3)], "models of one output; this one has 2"),
+        ([0, 1], [(1, 1)], r"a number for each class; this one.s is of shape \[1, 1\]"),
+        ([0, 1], [()], r"of shape \[\]"),
+        ([0, 1], [(8, 8, 3)], r"of shape \[8, 8, 3\]"),
+        ([0, 3], [(1, 3)], "labels go up to 3; the model has 3 outputs"),
+    ],
+)
+def test_labels_that_the_outputs_do_not_stand_for(
+    labels: list[int], shapes: list[tuple[int, ...]], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        check_labels(np.array(labels), 0, shapes)
+    check_labels(np.array([0, 2]), 0, [(1, 1, 1, 3)])
+
+
+def test_numbers_that_an_integer_input_has_not(tmp_path: Path) -> None:
+    byte = InputSpec("image", (1, 2), "int8", quantized=True)
+    index = InputSpec("token", (1, 2), "int32")
+
+    def first(spec: InputSpec, numbers: list[float], how: Preprocess | None = None) -> Any:
+        np.save(tmp_path / "x.npy", np.array([numbers]))
+        [[value]] = examples_for([spec], tmp_path / "x.npy", how, 0).check
+        return value.tolist()[0], value.dtype
+
+    assert first(byte, [3, -128]) == ([3, -128], np.int8)
+    assert first(byte, [0.5, 300.0]) == ([0.5, 300.0], np.float32)  # to be quantized
+    assert first(byte, [200, 3], Preprocess()) == ([200, 3], np.float32)
+    assert first(index, [3.0, 4.0]) == ([3, 4], np.int32)
+    assert first(index, [3, 4], Preprocess(scale=0.4)) == ([1, 2], np.int32)
+    for spec, numbers, words in (
+        (byte, [200, 3], "have 200 in them, and it takes int8.\nIt is quantized"),
+        (index, [3, 0.5], "have 0.5 in them, and it takes int32.\nSave numbers"),
+    ):
+        with pytest.raises(UserError, match=words):
+            first(spec, numbers)
 
 
 def test_hidden_files_are_no_data(tmp_path: Path) -> None:

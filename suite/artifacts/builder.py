@@ -143,7 +143,7 @@ def build(request: ArtifactRequest, folder: Path, base: Path | None) -> None:
     outputs = [runner.run(example) for example in examples.check]
     check_outputs(outputs)
     found = agreement(outputs, reference.outputs) if reference.outputs else Agreement()
-    labels = examples.labels
+    labels, names = examples.labels, examples.names
     row = ArtifactRow(
         artifact_key=request.key,
         artifact_sha256=_sha256(path),
@@ -160,9 +160,11 @@ def build(request: ArtifactRequest, folder: Path, base: Path | None) -> None:
         error_cosine=found.cosine,
         top1_agreement=found.top1,
         reference=reference.name,
-        labelled_top1=math.nan if labels is None else top1(outputs, labels),
+        labelled_top1=math.nan if labels is None else top1(outputs, labels, names),
         reference_top1=(
-            math.nan if labels is None or not reference.outputs else top1(reference.outputs, labels)
+            top1(reference.outputs, labels, names)
+            if labels is not None and reference.outputs
+            else math.nan
         ),
         labelled_examples=0 if labels is None else len(labels),
         encoded_bytes=reference.encoded_bytes,

@@ -169,7 +169,7 @@ def _ends(interpreter: Any) -> tuple[list[Port], list[Port]]:
 def _port(tensor: dict[str, Any], place: int) -> Port:
     scale, zero = tensor["quantization"]
     shape, dtype = tuple(tensor["shape"].tolist()), np.dtype(tensor["dtype"]).name
-    return Port(place, InputSpec(tensor["name"], shape, dtype), scale, zero)
+    return Port(place, InputSpec(tensor["name"], shape, dtype, bool(scale)), scale, zero)
 
 
 def check_shapes(inputs: Sequence[dict[str, Any]]) -> None:
@@ -223,42 +223,83 @@ def agreement(outputs: Sequence[Outputs], reference: Sequence[Outputs]) -> Agree
 
     `rel_l2` is |a - r| / |r| over all numbers of all outputs, `cosine` the cosine of the angle
     between them, `top1` the share of rows whose first output has its largest number at the same
-    place.
+    place: NaN where each row is one number.
     """
     a, r = (np.concatenate([v.ravel() for e in group for v in e]) for group in (outputs, reference))
     if a.shape != r.shape:
         raise UnfitError(f"it has {a.size} outputs where the model itself has {r.size}")
     difference = float(np.linalg.norm(a - r))
     norms = float(np.linalg.norm(a)), float(np.linalg.norm(r))
+    same = classes(outputs) == classes(reference)
     return Agreement(
         rel_l2=difference / norms[1] if norms[1] else (0.0 if difference == 0 else math.inf),
         max_abs=float(np.abs(a - r).max(initial=0.0)),
         cosine=float(a @ r) / (norms[0] * norms[1]) if all(norms) else math.nan,
-        top1=float(np.mean(classes(outputs) == classes(reference))),
+        top1=float(np.mean(same)) if _rows(reference[0]).shape[1] > 1 else math.nan,
     )
 
 
 def classes(outputs: Sequence[Outputs]) -> npt.NDArray[np.intp]:
     """Return for each row of each batch the place of the largest number in the first output."""
-    return np.concatenate([value.reshape(len(value), -1).argmax(1) for value, *_ in outputs])
+    return np.concatenate([_rows(example).argmax(1) for example in outputs])
 
 
-def top1(outputs: Sequence[Outputs], labels: npt.NDArray[np.int64]) -> float:
-    """Return the share of rows whose class is its label.
+def _rows(example: Outputs) -> npt.NDArray[np.float64]:
+    """Return the first output as rows; a number alone is one."""
+    first = np.atleast_1d(example[0])
+    return first.reshape(len(first), -1)
+
+
+def top1(outputs: Sequence[Outputs], labels: npt.NDArray[np.int64], names: int = 0) -> float:
+    """Return the share of rows whose class is its label; raise as `check_labels` does."""
+    check_labels(labels, names, [value.shape for value in outputs[0]])
+    return float(np.mean(classes(outputs) == labels))
+
+
+def check_labels(
+    labels: npt.NDArray[np.int64], names: int, shapes: Sequence[Sequence[int]]
+) -> None:
+    """Refuse labels that the outputs of a model do not stand for.
+
+    Parameters
+    ----------
+    names
+        How many classes have a name; 0 where labels are given as numbers.
+    shapes
+        Of the outputs, with the batch.
 
     Raises
     ------
     UserError
-        If there is a label that no output stands for.
+        If there are several outputs, or one without a number for each class; if no number stands
+        for a label, or they are not as many as the names.
     """
-    count = outputs[0][0][0].size
+    if len(shapes) > 1:
+        raise UserError(
+            f"Labelled data are for models of one output; this one has {len(shapes)}.",
+            "Save the part of it that classifies, or give its inputs without labels.",
+        )
+    _, *sizes = shapes[0] or (1,)
+    count = max(sizes, default=1)
+    if count == 1 or math.prod(sizes) > count:
+        raise UserError(
+            "Labelled data are for models whose output is a number for each class; this one's is "
+            f"of shape {[*shapes[0]]}.",
+            "Save the part of it that classifies, or give its inputs without labels.",
+        )
+    if names not in (0, count):
+        raise UserError(
+            f"The data have folders for {names} class{'es' * (names > 1)}; the model has {count} "
+            "outputs, one for each class.",
+            "Classes are numbered in the order of their names: give each class of the model a "
+            "folder in train/, an empty one where there are no images.",
+        )
     if labels.max() >= count:
         raise UserError(
             f"The labels go up to {labels.max()}; the model has {count} outputs, which stand for "
             f"the labels 0 to {count - 1}.",
             "Give the labels that the model was trained with.",
         )
-    return float(np.mean(classes(outputs) == labels))
 
 
 def _one_line(error: Exception) -> str:

@@ -99,4 +99,4 @@ class Maker:
         taken = sole(from_keras(request.model, request.spec, model).inputs)
         single = InputSpec(taken.name, (1, *taken.shape[1:]), taken.dtype)
         inputs = [example[0] for example in Prepared(data.train, single, request.spec.preprocess)]
-        return TrainingData(np.concatenate(inputs), data.train.labels)
+        return TrainingData(np.concatenate(inputs), data.train.labels, len(data.names))

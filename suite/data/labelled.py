@@ -53,6 +53,8 @@ class LabelledData:
     """Calibrates, and fine-tunes."""
     test: Part
     """Scores, and does nothing else."""
+    names: tuple[str, ...] = ()
+    """Of the classes, where these have folders."""
 
 
 def read_labelled(path: Path) -> LabelledData | None:
@@ -87,7 +89,8 @@ def read_labelled(path: Path) -> LabelledData | None:
             "Save x_train, y_train, x_test and y_test: what calibrates and fine-tunes must not be "
             "what is scored.",
         )
-    return LabelledData(*(_part(path, arrays, part) for part in PARTS))
+    train, test = (_part(path, arrays, part) for part in PARTS)
+    return LabelledData(train, test)
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -187,7 +190,7 @@ def _folder(path: Path) -> LabelledData:
             "calibrates and fine-tunes must not be what is scored.",
         )
     train, test = (_images(path / part, names) for part in PARTS)
-    return LabelledData(train, test)
+    return LabelledData(train, test, tuple(names))
 
 
 def _seen(folder: Path) -> list[Path]:

@@ -42,6 +42,9 @@ def prepare(raw: Raw, shape: Sequence[int], how: Preprocess | None) -> Array:
     UserError
         If it is no image that can be read.
     """
+    if isinstance(raw, Path) and len(shape) == 2:  # grey, and no dimension for that
+        grey: Array = prepare(raw, (*shape, 1), how)[..., 0]
+        return grey
     value = _pixels(raw, shape) if isinstance(raw, Path) else np.asarray(raw)
     if len(shape) == 3 and shape[-1] == 1 and value.ndim == 2:
         value = value[..., np.newaxis]

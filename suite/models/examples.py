@@ -35,6 +35,8 @@ class InputSpec:
     name: str
     shape: tuple[int, ...]
     dtype: str
+    quantized: bool = False
+    """Whether its integers stand for real numbers."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Examples:
     """What the artifact and its reference are compared on."""
     labels: npt.NDArray[np.int64] | None = None
     """Of `check`, end to end: the class of each row of each batch."""
+    names: int = 0
+    """How many classes have a name; 0 where labels are given as numbers."""
 
 
 def examples_for(
@@ -84,7 +88,7 @@ def _labelled(
     test = Prepared(data.test, sole(inputs), how)
     labels = data.test.labels
     rows = len(test) * test.batch
-    return Examples(train, test, None if labels is None else labels[:rows])
+    return Examples(train, test, None if labels is None else labels[:rows], len(data.names))
 
 
 def sole(inputs: Sequence[InputSpec]) -> InputSpec:
@@ -137,12 +141,16 @@ class Prepared(Sequence[Example]):
 
 
 def _typed(values: Array, spec: InputSpec, how: Preprocess | None) -> Array:
-    """Return `values` in the type of the input.
+    """Return `values` in the type of the input; real numbers for a quantized one stay as they are.
 
-    What is not finite is refused: the converter crashes on infinite ranges.
+    What is not finite is refused: the converter crashes on infinite ranges. So are numbers that an
+    integer input has not.
     """
-    # What was prepared for an integer input stands for real numbers: it is quantized like them.
-    dtype = spec.dtype if how is None or "float" in spec.dtype else "float32"
+    real = values.dtype.kind == "f"
+    dtype = "float32" if spec.quantized and real else spec.dtype
+    whole = "int" in dtype or dtype == "bool"
+    if how and real and whole:
+        values = np.rint(values)
     with np.errstate(all="ignore"):
         cast: Array = values.astype(dtype)
     if not (np.isfinite(values).all() and np.isfinite(cast).all()):
@@ -150,6 +158,14 @@ def _typed(values: Array, spec: InputSpec, how: Preprocess | None) -> Array:
             f"The data for the model's input {spec.name!r} have NaN or infinity, or what is that "
             f"as {dtype}.",
             "Leave those examples out.",
+        )
+    if whole and (cast != values).any():
+        raise UserError(
+            f"The data for the model's input {spec.name!r} have {values[cast != values][0]:g} in "
+            f"them, and it takes {dtype}.",
+            "It is quantized: if they are real numbers, say so, by preprocess = { scale = 1 }."
+            if spec.quantized
+            else "Save numbers of that type.",
         )
     return cast
 

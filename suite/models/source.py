@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from suite.canonical import digest
 from suite.data.labelled import PARTS
 from suite.errors import UserError, nearest
 from suite.files import open_file
@@ -67,7 +68,7 @@ def resolve_source(name: str, spec: ModelSpec, folder: Path) -> Source:
         weights_path=weights_path,
         weights_digest=hash_file(weights_path) if weights_path else "",
         data_path=data_path,
-        data_digest=_content_sha256(data_path) if data_path else "",
+        data_digest=_data_sha256(data_path) if data_path else "",
     )
 
 
@@ -145,6 +146,13 @@ def _data(where: str, declared: str, folder: Path) -> Path:
             f"{where}: there are no example data {name!r}.", nearest(name, EXAMPLE_DATA)
         )
     return EXAMPLE_DATA[name]
+
+
+def _data_sha256(path: Path) -> str:
+    """Return the identity of data: folders of classes without images number the others too."""
+    empty = [folder.name for folder in path.glob("train/*/") if not any(folder.iterdir())]
+    content = _content_sha256(path)
+    return digest([content, *sorted(empty)], 64) if empty else content
 
 
 def _content_sha256(path: Path) -> str:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from suite.artifacts.check import UnfitError
+from suite.artifacts.check import UnfitError, check_labels
 from suite.data.labelled import Array
 from suite.models.spec import FineTune
 from suite.optimizations.protocol import Held
@@ -25,6 +25,8 @@ class TrainingData:
 
     inputs: Array
     labels: Array
+    names: int = 0
+    """How many classes have a name; 0 where labels are given as numbers."""
 
 
 def fine_tune(model: Any, held: Mapping[int, Held], data: TrainingData, how: FineTune) -> None:
@@ -40,6 +42,8 @@ def fine_tune(model: Any, held: Mapping[int, Held], data: TrainingData, how: Fin
     ------
     UnfitError
         If the model is no classifier.
+    UserError
+        If it is one of other classes.
     """
     keras.utils.set_random_seed(SEED)
     tf.config.experimental.enable_op_determinism()
@@ -90,5 +94,6 @@ def _gives_logits(model: Any, data: TrainingData) -> bool:
     outputs = model(data.inputs[:8], training=False)
     if isinstance(outputs, dict | list | tuple) or len(outputs.shape) != 2:
         raise UnfitError("to be trained on, it must have one output with a number for each class")
+    check_labels(data.labels, data.names, [outputs.shape])
     values = keras.ops.convert_to_numpy(outputs)
     return not (values.min() >= 0 and np.allclose(values.sum(axis=1), 1, atol=1e-3))
