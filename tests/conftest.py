@@ -121,6 +121,9 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         keras.Model(i, layers.Lambda(lambda x: x * 2)(i)).save(sys.argv[1] + "/lambda.keras")
         f = keras.Input((8, 8, 3))
         keras.Model(f, layers.Dense(2)(layers.Flatten()(f))).save(sys.argv[1] + "/flat.keras")
+        base = keras.Model(i, layers.Conv2D(4, 3)(layers.Conv2D(4, 3)(i)))
+        n = keras.Input((8, 8, 3))
+        keras.Model(n, layers.GlobalAveragePooling2D()(base(n))).save(sys.argv[1] + "/nested.keras")
         b = keras.Input(batch_shape=(4, 6))
         keras.Model(b, layers.Dense(2)(b)).save(sys.argv[1] + "/batch.keras")
         import tensorflow as tf

@@ -169,6 +169,8 @@ def test_other_resolutions_and_batches(workshop: Workshop, models: Path, shapes:
     assert input_shape(workshop.artifact(made)) == [2, 16, 16, 3]
     opened = request(shapes, "open.keras", "float32", resolution=9)
     assert input_shape(workshop.artifact(opened)) == [1, 9, 9, 3]
+    nested = request(shapes, "nested.keras", "float32", resolution=9)
+    assert input_shape(workshop.artifact(nested)) == [1, 9, 9, 3]
     four = request(shapes, "batch.keras", "float32", batch=4)
     assert input_shape(workshop.artifact(four)) == [4, 6]
     plain = request(models, "tiny.keras", "float32")

@@ -210,9 +210,16 @@ def _resized(model: Any, side: int) -> Any:
 
 
 def _of_no_shape(layer: Any) -> Any:
-    """Return a layer anew; a Sequential, as low-rank makes them, would keep its shape otherwise."""
+    """Return a layer anew; a model as a layer would keep its shape otherwise.
+
+    A Sequential, as low-rank makes them; or the base of a model that was trained on from another.
+    """
     if isinstance(layer, tf.keras.Sequential):
         return tf.keras.Sequential([*map(_of_no_shape, layer.layers)], name=layer.name)
+    inputs = getattr(layer, "inputs", None) or []
+    if [len(tensor.shape) for tensor in inputs] == [4]:
+        image = tf.keras.Input((None, None, inputs[0].shape[-1]), dtype=inputs[0].dtype)
+        return tf.keras.models.clone_model(layer, input_tensors=image, clone_function=_of_no_shape)
     return layer.__class__.from_config(layer.get_config())
 
 
