@@ -37,7 +37,7 @@ def lay_out(sweep: Sweep) -> Grid:
     Raises
     ------
     UserError
-        If a model is not there or cannot be read, or no cell is left.
+        If a model is not there or cannot be read, no cell is left, or none of them can be made.
     """
     used = dict.fromkeys(sweep.axes.model)
     used |= dict.fromkeys(name for points in sweep.include for name in points.model or ())
@@ -60,6 +60,9 @@ def lay_out(sweep: Sweep) -> Grid:
         )
         for cell in cells
     }
+    if all(request.refusal for request in requests.values()):
+        why = next(iter(requests.values())).refusal
+        raise UserError(f"No cell of the sweep {sweep.name!r} can be measured: {why}")
     return Grid(sweep, cells, requests)
 
 

@@ -32,6 +32,7 @@ TOO_MANY = len(granted_cpus()) + 1
         (("[axes]", "[axes]\nquantization = []"), ["[axes] quantization", "empty"]),
         (("[axes]", "[axes]\nthreads = [0]"), ["[axes] threads"]),
         (("[axes]", f"[axes]\nthreads = [{TOO_MANY}]"), [f"{TOO_MANY} threads", "grants"]),
+        (("[axes]", "[axes]\noptimization = ['prune@0.5']"), ["No cell", "cannot be optimised"]),
         (("[axes]", "[axes]\ncpu_type = ['skylake']"), ["'skylake'", "'local'"]),
         (("m.tflite", "keras:ResNet5O"), ["'ResNet5O'", "'ResNet50'"]),
         (("m.tflite", "absent.tflite"), ["absent.tflite", "there is no file"]),
