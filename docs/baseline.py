@@ -34,8 +34,8 @@ same time, but the errors below are not those of a trained one.
 ## Latency
 
 One image of 224 × 224 at a time; the median of the trials' medians with its 95 % interval over
-trials, each a fresh process. `× 1 thread` and `× float32` are speed-ups, paired by round. What is
-not valid says why.
+trials, each a fresh process. `× over 1 thread` and `× over float32` are speed-ups, paired by round.
+What is not valid says why.
 
 {table}
 ![Latency by quantization and threads, with intervals](baseline-latency.svg)
