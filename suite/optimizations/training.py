@@ -47,6 +47,10 @@ def fine_tune(model: Any, held: Mapping[int, Held], data: TrainingData, how: Fin
     """
     keras.utils.set_random_seed(SEED)
     tf.config.experimental.enable_op_determinism()
+    # A random layer has drawn its seed when it was loaded, another in each process.
+    states = [v for v in model.non_trainable_variables if v.name == "seed_generator_state"]
+    for number, state in enumerate(states):
+        state.assign([SEED + number, 0])
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=_gives_logits(model, data))
     trained = [v for v in model.trainable_variables if id(v) not in held]
     trained += [variable for form in held.values() for variable in form.variables]
