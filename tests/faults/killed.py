@@ -93,10 +93,10 @@ def remaining(receiver: Connection) -> Iterator[Any]:
     "all that it had appended is there, and at most the record in flight besides",
 )
 def random_instants(bench: Bench) -> None:
-    path = bench.folder() / "c1.journal"
     chance = random.Random(0)
-    written = 0
     for turn in bench.times(long=500, short=25):
+        if turn % 25 == 0:  # each turn reads all of it, more than once
+            path, written = bench.folder() / "c1.journal", 0
         with bench.trying(f"kill {turn}"):
             receiver, sender = CONTEXT.Pipe(duplex=False)
             writer = start(write_until_killed, path, written, sender)
