@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -340,7 +341,7 @@ def test_the_documented_example(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "xarray.DataArray 'median_ns'" in done.stdout
+    assert re.search(r"float32 +\d+\.\d+\ndynamic +\d+\.\d+\nName: median_ns", done.stdout)
 
 
 def _python_blocks(markdown: str) -> list[str]:
