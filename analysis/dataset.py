@@ -61,6 +61,7 @@ TRIAL_VARIABLES = {
     "load_ns": "ns",
     "first_invocation_ns": "ns",
     "process_wall_ns": "ns",
+    "sampling_wall_ns": "ns",
     "warmup_count": "1",
     "effective_parallelism": "1",
     "threads_seen": "1",

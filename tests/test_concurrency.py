@@ -103,6 +103,32 @@ def test_scaling_is_paired_by_rounds(opened: Opened) -> None:
             assert cell["peak_rss_bytes"] == 100 * k
 
 
+def test_one_instance_is_counted_as_several_are(opened: Opened) -> None:
+    """A pause in one of ten invocations is in the time of both, whatever the median says."""
+    cells, trials = [], []
+    for k in (1, 2):
+        axes = {**POINT, "batch": BATCH, "instances": k}
+        cells.append(a_cell(f"c{k}", axes=axes))
+        for turn in range(6):
+            latency = np.full(10, 10 * MS)
+            latency[3] = 110 * MS
+            took_ns = float(latency.sum())
+            window = {"window_ns": took_ns, "throughput_per_s": 10 * k * BATCH * 1e9 / took_ns}
+            trials.append(
+                a_trial(
+                    f"{k}-{turn}",
+                    latency,
+                    cell_id=f"c{k}",
+                    round=turn,
+                    sampling_wall_ns=int(took_ns),
+                    **(window if k > 1 else {}),
+                )
+            )
+    run = some_results(cells=tuple(cells), trials=tuple(trials), states=())
+    scaled = analysis.instance_scaling(opened(run)).squeeze()
+    assert scaled["efficiency"].sel(instances=2) == pytest.approx(1)
+
+
 def test_scaling_of_one_number_of_instances(opened: Opened) -> None:
     with pytest.raises(UserError, match="no axis 'instances'"):
         analysis.instance_scaling(opened(some_results()))
