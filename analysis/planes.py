@@ -1,12 +1,15 @@
 """Results cut into what a table or a panel can hold: quantization × threads."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 PLANE = ("quantization", "threads")
+MOST_PLANES = 24
+"""Of more models (and CPU types, and whatever other axes there are) the first are shown."""
 
 
 def planes(
@@ -23,6 +26,13 @@ def planes(
     for point in np.argwhere(there.values):
         plane = results.isel({axis: [i] for axis, i in zip(others, point, strict=True)})
         yield _title(plane, telling), plane
+
+
+def first_planes(
+    results: xr.Dataset, plane_axes: Sequence[str] = PLANE
+) -> Iterator[tuple[str, xr.Dataset]]:
+    """Yield the first `MOST_PLANES` of them."""
+    return islice(planes(results, plane_axes), MOST_PLANES)
 
 
 def count_planes(results: xr.Dataset, plane_axes: Sequence[str] = PLANE) -> int:

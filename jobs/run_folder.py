@@ -14,7 +14,7 @@ from secrets import token_hex
 from jobs.provenance import provenance
 from suite.atomic import write_whole
 from suite.errors import UserError, no_locks
-from suite.files import read_file
+from suite.files import file_name, read_file
 from suite.sweep import Sweep
 
 
@@ -87,9 +87,8 @@ class RunFolder:
         UserError
             If the host's name leads elsewhere.
         """
-        if "/" in host or "\0" in host:
-            raise UserError(f"A node calls itself {host!r}, which cannot be the name of a file.")
-        return self.path / "journals" / f"job-{index:05d}" / f"{host}.journal"
+        name = f"{file_name(host, 'A node')}.journal"
+        return self.path / "journals" / f"job-{index:05d}" / name
 
     def journal_hosts(self, index: int) -> list[str]:
         """Return the nodes that have begun to measure the slice, sorted."""

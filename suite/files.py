@@ -1,6 +1,6 @@
-"""Files that others have named, opened to be read: never a pipe or a device.
+"""Files that others have named: in no other folder; opened to be read, never a pipe or a device.
 
-One that has no writer would not let itself be opened, and others have no end.
+A pipe that has no writer would not let itself be opened, and devices have no end.
 """
 
 import errno
@@ -8,6 +8,26 @@ import os
 import stat
 from io import BufferedReader
 from pathlib import Path
+
+from suite.errors import UserError
+
+
+def file_name(name: str, whose: str) -> str:
+    """Return a name that something calls itself by, as that of a file.
+
+    Parameters
+    ----------
+    whose
+        What it is, as "A node".
+
+    Raises
+    ------
+    UserError
+        If it leads elsewhere.
+    """
+    if "/" in name or "\0" in name:
+        raise UserError(f"{whose} calls itself {name!r}, which cannot be the name of a file.")
+    return name
 
 
 def descriptor_of(path: Path) -> int:

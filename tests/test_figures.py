@@ -20,8 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from analysis import quantiles, write_figures
-from analysis.figures import style
+from analysis import planes, quantiles, write_figures
 from analysis.figures.distribution import distribution_figure
 from analysis.figures.drift import drift_figure
 from analysis.figures.heat_map import heat_map_figure
@@ -190,7 +189,7 @@ def test_each_model_has_its_panel(opened: Opened, tmp_path: Path) -> None:
 def test_of_many_models_the_first_have_a_panel(
     opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(style, "MOST_PANELS", 2)
+    monkeypatch.setattr(planes, "MOST_PLANES", 2)
     results = opened(a_grid(["float32", "int8"], [1, 2], models=["one", "two", "three"]))
     figure = latency_figure(results)
     assert [panel.get_title("left") for panel in figure.axes] == ["one", "three"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import analysis
+from analysis import planes
 from analysis.report import facts, reduction, tables
 from analysis.report.answers import answers, trust
 from analysis.report.charts import charts
@@ -176,7 +177,7 @@ def test_the_command_takes_a_part_of_a_run(
 
 def test_what_is_left_out_is_said(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     results = opened(a_sweep(("a", "b", "c")))
-    monkeypatch.setattr(reduction, "MOST_PLANES", 2)
+    monkeypatch.setattr(planes, "MOST_PLANES", 2)
     monkeypatch.setattr(reduction, "MOST_ROWS", 6)
     monkeypatch.setattr(reduction, "MOST_POINTS", 5)
     for module in (reduction, facts, sys.modules[charts_of_nodes.__module__]):

@@ -1,7 +1,6 @@
 """What all figures share: one style, panels, points that are hollow where not valid, names."""
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Transform
 from scipy.optimize import isotonic_regression
 
-from analysis.planes import PLANE, count_planes, planes
+from analysis.planes import PLANE, count_planes, first_planes
 
 # Okabe and Ito's colours, which the colour-blind can tell apart (jfly.uni-koeln.de/color).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -36,8 +35,6 @@ STYLE: Any = {
 }
 WIDTH = 7.0
 """Of a figure, in inches; so are all heights."""
-MOST_PANELS = 24
-"""Of more models (and CPU types, and whatever other axes there are) the first are drawn."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,10 +54,10 @@ def panels_of(
 ) -> tuple[Figure, list[tuple[Axes, xr.Dataset]]]:
     """Return a figure with a panel for each plane of quantization × threads, and its cells.
 
-    Of many planes only the first `MOST_PANELS`.
+    Of many planes only the first, see `analysis.planes`.
     """
     count = count_planes(results, plane_axes)
-    cut = list(islice(planes(results, plane_axes), MOST_PANELS))
+    cut = list(first_planes(results, plane_axes))
     figure = Figure(figsize=(WIDTH, height * len(cut) + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(cut), squeeze=False, sharex=True, sharey=True)[:, 0]

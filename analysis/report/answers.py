@@ -11,7 +11,7 @@ from analysis.cells import THROUGHPUT
 from analysis.costs import cost
 from analysis.gains import quantization_gain
 from analysis.nodes import node_variability
-from analysis.report.reduction import first_planes
+from analysis.planes import first_planes
 from analysis.scalability import scaling
 from analysis.table import counts_throughput, digits, latency, mebibytes, thread_count
 from analysis.trade_offs import best, pareto

@@ -1,16 +1,11 @@
 """What a page leaves out where a run is too large for it, and the words that say so."""
 
-from collections.abc import Iterator
-from itertools import islice
-
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from analysis.planes import PLANE, count_planes, planes
+from analysis import planes
 
-MOST_PLANES = 24
-"""Of more models (and CPU types, and whatever other axes there are) the first are shown."""
 MOST_QUANTILES = 2_000_000
 """Of more the cells are drawn at random whose samples the chart of their distribution is of."""
 MOST_POINTS = 4000
@@ -27,18 +22,13 @@ MOST_NODES = 24
 """Of more lines in a chart none can be followed."""
 
 
-def first_planes(results: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
-    """Yield the first planes with their titles, see `analysis.planes`."""
-    return islice(planes(results), MOST_PLANES)
-
-
 def of_planes(results: xr.Dataset) -> str:
     """Say how many planes are shown, if that is not all."""
-    count = count_planes(results)
-    if count <= MOST_PLANES:
+    count = planes.count_planes(results)
+    if count <= planes.MOST_PLANES:
         return ""
     return (
-        f"Shown are the first {MOST_PLANES} of {count} models and CPU types; "
+        f"Shown are the first {planes.MOST_PLANES} of {count} models and CPU types; "
         "for others: litesweep report RUN:model=NAME --out FILE."
     )
 
@@ -65,7 +55,7 @@ def fastest(results: xr.Dataset) -> npt.NDArray[np.int64]:
     places = np.argwhere(results["status"].values != "")
     if len(places) <= MOST_ROWS:
         return places
-    others = [n for n, axis in enumerate(results["status"].dims) if axis not in PLANE]
+    others = [n for n, axis in enumerate(results["status"].dims) if axis not in planes.PLANE]
     _, plane, sizes = np.unique(places[:, others], axis=0, return_inverse=True, return_counts=True)
     plane = plane.ravel()
     by_speed = np.lexsort((results["median_ns"].values[tuple(places.T)], plane))  # NaN last

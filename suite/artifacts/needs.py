@@ -18,6 +18,7 @@ from pathlib import Path
 from suite.artifacts.store import HALF_BUILT, ArtifactStore
 from suite.atomic import write_whole
 from suite.errors import UserError
+from suite.files import file_name
 
 KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -164,9 +165,7 @@ def _file(store: ArtifactStore, run_id: str) -> Path:
     UserError
         If the run's id leads elsewhere.
     """
-    if "/" in run_id or "\0" in run_id:
-        raise UserError(f"A run calls itself {run_id!r}, which cannot be the name of a file.")
-    return _told(store) / f"{run_id}.json"
+    return _told(store) / f"{file_name(run_id, 'A run')}.json"
 
 
 def _read(path: Path) -> Need | None:

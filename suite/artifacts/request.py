@@ -10,7 +10,7 @@ from suite import optimizations
 from suite.canonical import digest
 from suite.cells import form
 from suite.models.source import Source, hash_file
-from suite.models.spec import SEED, TRAINED, ModelSpec
+from suite.models.spec import TRAINED, ModelSpec
 from suite.optimizations.names import NONE
 from suite.quantizations import CALIBRATED, FILE_ONLY, REQUANTIZED
 from suite.results.normal import KINDS
@@ -57,7 +57,7 @@ class ArtifactRequest:
             "revision": REVISION,
             "known": [*KINDS[ArtifactRow]],
             "source": [source.kind, source.digest],
-            "weights": source.weights_digest or self._weights,
+            "weights": source.weights_digest or spec.weights,
             "input_shape": spec.input_shape,
             "signature": spec.signature,
             "data": source.data_digest,
@@ -80,17 +80,12 @@ class ArtifactRequest:
         return digest(made_of, 32)
 
     @property
-    def _weights(self) -> str | None:
-        """Say which weights the model gets; those of a seed were others once."""
-        weights = self.spec.weights
-        return f"{weights}, spread" if weights and weights.startswith(SEED) else weights
-
-    @property
     def trained_key(self) -> str:
         """Content address of the Keras model that an example has become by training."""
         made_of = {
+            "revision": REVISION,
             "source": self.source.digest,
-            "weights": self._weights,
+            "weights": self.spec.weights,
             "data": self.source.data_digest,
             "preprocess": self.spec.model_dump(mode="json")["preprocess"],
             "packages": [f"{package} {_version(package)}" for package in ("tensorflow", "keras")],

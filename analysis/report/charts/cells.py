@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.costs import cost
+from analysis.planes import first_planes
 from analysis.report.charts.chart import (
     Chart,
     Control,
@@ -22,7 +23,7 @@ from analysis.report.charts.chart import (
     scales,
     shown,
 )
-from analysis.report.reduction import every, first_planes, of_planes, of_points
+from analysis.report.reduction import every, of_planes, of_points
 from analysis.table import half_width, latency, thread_count, to_dataframe
 
 NANO_TO_MILLI, MEBI = 1e-6, 2.0**-20

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
+from analysis.planes import first_planes
 from analysis.report.charts.cells import Group, hover, symbols
 from analysis.report.charts.chart import (
     GREY,
@@ -18,7 +19,7 @@ from analysis.report.charts.chart import (
     scales,
     shown,
 )
-from analysis.report.reduction import first_planes, of_planes
+from analysis.report.reduction import of_planes
 from analysis.scalability import scaling
 from analysis.table import digits, to_dataframe
 
