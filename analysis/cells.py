@@ -15,7 +15,7 @@ from analysis.frugality import (
 )
 from analysis.invocations import INVOCATION_VARIABLES, QUANTILES
 from analysis.measured import Measured
-from analysis.segments import Array, Segments, intervals, medians, pooled
+from analysis.segments import Array, Segments, changes, intervals, medians, pooled
 from suite.intervals import geometric_mean, median
 from suite.results.layout import CELL_VALIDITY
 from suite.results.read import read_results
@@ -116,12 +116,12 @@ def _figure(of: Measured) -> Variables:
 
 def _told(of: Measured, name: str) -> Variables:
     """Return what all trials of a cell say; nothing where they differ."""
-    said = of.stored[name][of.counted]
-    differs = said != said[of.by_cell.starts[of.by_cell.numbers]]
-    agree = np.bincount(of.by_cell.numbers[differs], minlength=of.cells) == 0
-    some = np.flatnonzero(agree & (of.by_cell.sizes > 0))
+    said, agree = of.column(name), of.by_cell.sizes > 0
+    differs = changes(said)
+    differs[of.by_cell.starts[agree]] = False
+    agree[of.by_cell.numbers[differs]] = False
     found = np.full(of.cells, "", object)
-    found[some] = texts(said[of.by_cell.starts[some]])
+    found[agree] = texts(said[of.by_cell.starts[agree]])
     return {name: found}
 
 
@@ -176,7 +176,7 @@ def _of_artifact(of: Measured, name: str) -> Variables:
 
 def _energy_lack(of: Measured) -> Variables:
     found = np.full(of.cells, "", object)
-    cells, said = lacks(of.stored["energy_absent"][of.counted], of.by_cell.numbers)
+    cells, said = lacks(of.column("energy_absent"), of.by_cell.numbers)
     found[cells] = said
     return {"energy_lack": found}
 

@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.segments import Array, Floats, Ints, Segments, among, intervals, medians, pooled
+from analysis.segments import (
+    Array,
+    Floats,
+    Ints,
+    Segments,
+    among,
+    changes,
+    intervals,
+    medians,
+    pooled,
+)
 from suite.intervals import Intervals, median
 from suite.results.stored import texts
 
@@ -154,7 +164,8 @@ def lacks(said: Array, groups: Ints) -> tuple[Ints, npt.NDArray[np.object_]]:
     groups, lacks
         The groups, and of each what its trials say; empty where all is known.
     """
-    values = said.tolist()
+    others = changes(said) | changes(groups)
+    groups, values = groups[others], said[others].tolist()
     numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
     codes = np.array([numbers[value] for value in values], np.int64)
     words = np.array([_once(text) for text in texts(np.array([*numbers]))], object)

@@ -106,9 +106,14 @@ class Measured:
                 self._known |= compute()
             return self._known[name]
 
-    def raw(self, name: str) -> Floats:
+    def column(self, name: str) -> Array:
         """Return a column as it is in the file."""
-        return self.stored[name][self.counted].astype(np.float64)
+        whole = self.stored[name]
+        return whole if len(self.counted) == len(whole) else whole[self.counted]
+
+    def raw(self, name: str) -> Floats:
+        """Return a column of numbers."""
+        return self.column(name).astype(np.float64)
 
     @property
     def figures(self) -> Floats:

@@ -156,6 +156,19 @@ def _between(low: Array, high: Array, rest: npt.ArrayLike) -> Floats:
     return found
 
 
+def changes(values: Array) -> Bools:
+    """Say of each value whether it is another than the one before it; the first is."""
+    found = np.ones(len(values), bool)
+    if values.dtype.kind == "S":  # by their bytes: as texts, numpy compares them one by one
+        word = np.dtype("u8" if values.itemsize % 8 == 0 else "u1")
+        shape = len(values), values.itemsize // word.itemsize
+        values = np.ascontiguousarray(values).view(word).reshape(shape)
+        np.any(values[1:] != values[:-1], axis=1, out=found[1:])
+    else:
+        np.not_equal(values[1:], values[:-1], out=found[1:])
+    return found
+
+
 def pooled(group: Ints, kind: Ints) -> tuple[Ints, Segments]:
     """Put what is of one kind next to each other in each group, kinds as they come first.
 
