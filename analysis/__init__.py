@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analysis.concurrency import instance_scaling, instances
     from analysis.costs import cost
     from analysis.dataset import open_results
-    from analysis.figures import write_figures
+    from analysis.figures import write_comparison_figure, write_figures
     from analysis.gains import quantization_gain
     from analysis.histories import history, open_history, steps
     from analysis.history_table import (
@@ -85,6 +85,7 @@ __all__ = [
     "to_parquet",
     "to_rich_table",
     "write_comparison",
+    "write_comparison_figure",
     "write_figures",
     "write_history",
     "write_report",
@@ -134,6 +135,7 @@ __getattr__ = lazy(
         "to_parquet": "table",
         "to_rich_table": "table",
         "write_comparison": "report",
+        "write_comparison_figure": "figures",
         "write_figures": "figures",
         "write_history": "report",
         "write_report": "report",

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.planes import MOST_BARS
 from analysis.table import latency
 from suite.verdict import REASONS
 
@@ -117,6 +118,12 @@ def _by(ratios: list[float]) -> str:
 def of_both(comparison: xr.Dataset) -> list[Record]:
     """Return the cells that both sides have measured."""
     return [r for r in comparison_to_json(comparison) if r["outcome"] in OUTCOMES]
+
+
+def furthest(records: list[Record]) -> list[Record]:
+    """Return no more than `MOST_BARS` records, those furthest from 1, by their ratio."""
+    by_distance = sorted(records, key=lambda record: -abs(math.log(record["ratio"])))
+    return sorted(by_distance[:MOST_BARS], key=lambda record: record["ratio"])
 
 
 def telling_axes(comparison: xr.Dataset) -> list[str]:

@@ -10,6 +10,8 @@ import xarray as xr
 PLANE = ("quantization", "threads")
 MOST_PLANES = 24
 """Of more models (and CPU types, and whatever other axes there are) the first are shown."""
+MOST_BARS = 60
+"""Of more intervals below each other nobody finds the one that matters."""
 
 
 def planes(

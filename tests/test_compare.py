@@ -10,7 +10,10 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from analysis import compare, comparison_to_rich_table, open_slice, summary
+from analysis import compare, comparison_to_json, comparison_to_rich_table, open_slice, summary
+from analysis.figures.comparison import comparison_figure
+from analysis.planes import MOST_BARS
+from analysis.table import thread_count
 from suite.errors import UserError
 from suite.results.write import write_results
 from tests.conftest import Litesweep, Opened
@@ -118,6 +121,71 @@ def test_the_table_tells_of_single_nodes() -> None:
     medians = np.median(NOISY.latencies(np.random.default_rng(11), 1), axis=-1)
     text = printed(compare(*runs(medians, 2 * medians, cpu_type="zen4")))
     assert "undecided: single node\n\nsingle node: one node tells nothing about others" in text
+
+
+def test_the_figure_shows_what_the_table_says(opened: Opened) -> None:
+    restless = [900, 1200, 1100, 1000, 1300]
+    a = opened(a_run(*(({"threads": t}, STEADY) for t in (1, 2, 4))))
+    cells = ({"threads": 1}, slower_by(0.1)), ({"threads": 2}, STEADY), ({"threads": 4}, restless)
+    b = opened(a_run(*cells, provenance={"run_id": "other"}))
+    compared = compare(a, b)
+    (panel,) = comparison_figure(compared).axes
+    (right,) = panel.child_axes
+    names = [label.get_text() for label in panel.get_yticklabels()]
+    words = [label.get_text() for label in right.get_yticklabels()]
+    lines, points = (panel.collections[n : 2 * len(names) : 2] for n in (0, 1))
+    by_name = {thread_count(r["threads"]): r for r in comparison_to_json(compared)}
+    assert names == sorted(by_name, key=lambda name: by_name[name]["ratio"])
+    for name, line, word in zip(names, lines, words, strict=True):
+        ends = [by_name[name]["ratio_low"], by_name[name]["ratio_high"]]
+        assert line.get_segments()[0][:, 0].tolist() == ends
+        assert word.startswith(f"{by_name[name]['ratio']:.3f} ({ends[0]:.3f} to {ends[1]:.3f}) ")
+        assert by_name[name]["outcome"] in word
+    hollow = [point.get_facecolor()[0][:3].tolist() == [1, 1, 1] for point in points]
+    assert dict(zip(names, hollow, strict=True)) == {  # of few trials, so not valid
+        "1 thread": False,
+        "2 threads": False,
+        "4 threads": True,
+    }
+
+
+def test_a_figure_of_very_many_cells_has_those_furthest_from_1(opened: Opened) -> None:
+    many = range(1, MOST_BARS + 40)
+    a = opened(a_run(*(({"threads": t}, STEADY) for t in many)))
+    cells = [({"threads": t}, slower_by(t / 100)) for t in many]
+    b = opened(a_run(*cells, provenance={"run_id": "other"}))
+    (panel,) = comparison_figure(compare(a, b)).axes
+    names = [label.get_text() for label in panel.get_yticklabels()]
+    assert names == [thread_count(t) for t in many[-MOST_BARS:]]
+    assert panel.get_title(loc="left").endswith("(the 60 furthest from 1 of 99)")
+
+
+def test_long_names_leave_room_for_the_ratios(opened: Opened, tmp_path: Path) -> None:
+    cells = [({"model": letter * 300}, STEADY) for letter in "ab"]
+    a, b = (opened(a_run(*cells, provenance={"run_id": name})) for name in "ab")
+    figure = comparison_figure(compare(a, b))
+    figure.savefig(tmp_path / "forest.png")  # which lays it out; a warning is an error
+    assert figure.axes[0].get_window_extent().width > figure.bbox.width / 4
+
+
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
+def test_the_figure_is_drawn_by_the_command(litesweep: Litesweep, run: Path, kind: str) -> None:
+    sides = f"{run}:quantization=float32", f"{run}:quantization=int8"
+    file = run / "new" / f"forest.{kind}"
+    done = litesweep("compare", *sides, "--figure", file)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.splitlines()[0] == str(file)
+    assert "B is slower in 1 of 2 cells" in done.stdout
+    first = file.read_bytes()
+    litesweep("compare", *sides, "--figure", file)
+    assert file.read_bytes() == first
+
+
+def test_a_figure_has_a_format(litesweep: Litesweep, run: Path) -> None:
+    done = litesweep("compare", run, run, "--figure", run / "forest.gif")
+    assert done.returncode == 2
+    assert "forest.gif" in done.stderr
+    assert ".svg, .png, .pdf" in done.stderr
 
 
 def test_the_sentence(opened: Opened) -> None:

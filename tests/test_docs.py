@@ -85,7 +85,7 @@ def test_the_notebook_finds_what_was_put_into_its_run(site: Path) -> None:
 
 def test_the_gallery_shows_every_figure(site: Path) -> None:
     shown = (site / "gallery.html").read_text()
-    assert len(re.findall(r'src="_images/[^"]+\.svg"', shown)) == 7
+    assert len(re.findall(r'src="_images/[^"]+\.svg"', shown)) == 8
 
 
 def test_the_site_has_every_document_and_every_function(site: Path) -> None:

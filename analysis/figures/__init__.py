@@ -11,6 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from analysis.concurrency import instance_scaling
+from analysis.figures.comparison import comparison_figure
 from analysis.figures.distribution import distribution_figure
 from analysis.figures.drift import drift_figure
 from analysis.figures.heat_map import heat_map_figure
@@ -24,8 +25,10 @@ from analysis.figures.style import STYLE
 from analysis.nodes import node_variability
 from analysis.runs import as_grid
 from analysis.speedups import speedup
+from suite.errors import UserError
 
 FORMATS = ("svg", "png")
+ALL_FORMATS = ("svg", "png", "pdf")
 NO_DATE: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 """The same results give the same bytes."""
 
@@ -61,12 +64,48 @@ def write_figures(
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, figure in _figures(results, quantiles, operators):
-        for kind in formats:
-            path = folder / f"{name}.{kind}"
-            with mpl.rc_context(STYLE):
-                figure.savefig(path, metadata=NO_DATE.get(kind))
-            written.append(path)
+        written += [_save(figure, folder / f"{name}.{kind}") for kind in formats]
     return written
+
+
+def write_comparison_figure(comparison: xr.Dataset, path: Path | str) -> Path:
+    """Draw the forest plot of a comparison: each cell's ratio with its interval.
+
+    Parameters
+    ----------
+    comparison
+        As `analysis.compare` returns it.
+    path
+        The file to write, whose name ends in svg, png or pdf.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    UserError
+        If its name ends otherwise.
+
+    Examples
+    --------
+    >>> write_comparison_figure(compare(before, after), "forest.svg")  # doctest: +SKIP
+    """
+    path = Path(path)
+    if path.suffix.lstrip(".") not in ALL_FORMATS:
+        raise UserError(
+            f"A figure cannot be written to {str(path)!r}.",
+            f"Let its name end in .{', .'.join(ALL_FORMATS)}.",
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return _save(comparison_figure(comparison), path)
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    with mpl.rc_context(STYLE):
+        figure.savefig(path, metadata=NO_DATE.get(path.suffix.lstrip(".")))
+    return path
 
 
 def _figures(

@@ -14,8 +14,6 @@ MOST_ROWS = 10_000
 """Of more cells the fastest of each plane stand in the table."""
 ROWS_AS_HTML = 300
 """So many rows of a table are there before any script runs; the others are packed."""
-MOST_BARS = 60
-"""Of more intervals below each other nobody finds the one that matters."""
 MOST_MACHINES = 500
 """Of more nodes, or profiles of cells, the first are listed."""
 MOST_NODES = 24

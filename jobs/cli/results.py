@@ -114,6 +114,12 @@ def compare(
         bool, typer.Option("--md", help="Print Markdown, for documents.")
     ] = False,
     html: Html = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            "--figure", metavar="FILE", help="Draw the ratios: FILE.svg, FILE.png or FILE.pdf."
+        ),
+    ] = None,
 ) -> None:
     """Compare B's latencies with A's: what is slower, faster, the same, and what is undecided.
 
@@ -123,8 +129,11 @@ def compare(
 
     sides = analysis.open_slice(a), analysis.open_slice(b)
     compared = analysis.compare(*sides, threshold=threshold)
+    if figure:
+        print(analysis.write_comparison_figure(compared, figure))
     if html:
         print(analysis.write_comparison(compared, *sides, html, (a, b)))
+    if html or figure:
         print(analysis.summary(compared))
     elif as_json:
         said = {"a": a, "b": b, "threshold": threshold, "summary": analysis.summary(compared)}

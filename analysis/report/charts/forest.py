@@ -1,11 +1,10 @@
 """The forest plot of a comparison."""
 
-import math
-
 import numpy as np
 import xarray as xr
 
 from analysis.comparison_table import (
+    furthest,
     interval_in_words,
     of_both,
     outcome_in_words,
@@ -13,7 +12,6 @@ from analysis.comparison_table import (
     telling_axes,
 )
 from analysis.report.charts.chart import COLOURS, GREY, Chart, bars, blank, listed, plain, scales
-from analysis.report.reduction import MOST_BARS
 
 OUTCOMES = {
     "slower": (COLOURS[1], "triangle-right"),
@@ -28,8 +26,7 @@ def forest(comparison: xr.Dataset) -> Chart:
     """Draw each cell's ratio with its interval, and within what a difference does not count."""
     records = of_both(comparison)
     axes = telling_axes(comparison)
-    shown = sorted(records, key=lambda record: -abs(math.log(record["ratio"])))[:MOST_BARS]
-    shown.sort(key=lambda record: record["ratio"])
+    shown = furthest(records)
     names = [plain(point_of(record, axes)) for record in shown]
     figure = blank(height=150 + 24 * len(shown))
     limits = [record["limit"] for record in shown]
@@ -81,5 +78,5 @@ def forest(comparison: xr.Dataset) -> Chart:
         "differ from itself by."
     )
     if len(shown) < len(records):
-        caption += f" Shown are the {MOST_BARS} that are furthest from 1, of {len(records)}."
+        caption += f" Shown are the {len(shown)} that are furthest from 1, of {len(records)}."
     return Chart("forest", "B over A", caption, figure, list(scales("linear", "")))

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.history_table import axes_of
+from analysis.planes import MOST_BARS
 from analysis.report.charts.chart import (
     COLOURS,
     GREY,
@@ -20,7 +21,6 @@ from analysis.report.charts.chart import (
     plain,
     shown,
 )
-from analysis.report.reduction import MOST_BARS
 from analysis.table import latency
 
 OVER, MILLISECONDS = "over the baseline", "latency, ms"
