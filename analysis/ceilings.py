@@ -66,8 +66,7 @@ def roofline(
     """
     like = results["median_ns"]
     by_type = _by_type(results, peaks)
-    compute = xr.full_like(like, np.nan)
-    reading = xr.full_like(like, np.nan)
+    compute, reading = np.full((2, *like.shape), np.nan)
     fixed = {str(name): of.item() for name, of in like.coords.items() if not of.dims}
     for place in np.ndindex(like.shape):
         point = fixed | {
@@ -79,9 +78,9 @@ def roofline(
             compute[place] = max(known[f"{kind}_macs_per_s"] for kind in kinds)
             weights = float(results["weight_bytes"].values[place])
             reading[place] = _rate(known, weights)
-    compute_ns = results["multiply_adds"] / compute * NS_PER_S
-    memory_ns = results["weight_bytes"] / reading * NS_PER_S
-    bound: xr.DataArray = xr.apply_ufunc(np.maximum, compute_ns, memory_ns)
+    compute_ns = results["multiply_adds"] / like.copy(data=compute) * NS_PER_S
+    memory_ns = results["weight_bytes"] / like.copy(data=reading) * NS_PER_S
+    bound: xr.DataArray = xr.apply_ufunc(np.maximum, compute_ns, memory_ns, dask="allowed")
     limited = np.where(compute_ns >= memory_ns, "compute", "memory")
     found = {
         "compute_ns": (compute_ns, "ns"),

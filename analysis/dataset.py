@@ -122,7 +122,8 @@ def open_results(
         `type_low_ns` and `type_high_ns` (95 % interval of a claim about the CPU type, over its
         nodes; NaN for one node, or `local`), `trials` (how many entered),
         `status` ("ok", "failed", "missing"; "" where the sweep has no such cell), `verdict`
-        (reasons not to trust it, separated by blanks; empty is valid), `error`, `cell_id`,
+        (reasons not to trust it, separated by blanks; empty is valid; a coordinate, so that it goes
+        with every variable that is taken out), `error`, `cell_id`,
         `throughput_per_s` with `throughput_low_per_s` and `throughput_high_per_s` (examples a
         second, of all instances, and its 95 % interval), `offered_per_s` (rate at which a server's
         invocations came; that which was found, of `server@20ms`),
@@ -165,15 +166,18 @@ def open_results(
     --------
     >>> both = open_results(["runs/before", "runs/after"])  # doctest: +SKIP
     >>> both["median_ns"].sel(run="after") / both["median_ns"].sel(run="before")  # doctest: +SKIP
+    >>> medians = open_results("runs/after")["median_ns"]  # doctest: +SKIP
+    >>> medians.where(medians["verdict"] == "")  # doctest: +SKIP
     """
     if isinstance(path, (str, Path)):
-        return _open(measured(path, memory_bytes, verify=verify), chunks)
+        return _open(measured(path, memory_bytes, verify=verify), chunks).set_coords("verdict")
     files = [results_file(each) for each in path]
     if not files:
         raise UserError("There is no run to open: the list is empty.")
     runs = [_open(measured(file, memory_bytes, verify=verify), None) for file in files]
     together = combine(dict(zip(numbered(map(run_name, files)), runs, strict=True)))
-    return opened(together, files[0], chunks, " ".join(map(str, files)))
+    whole = opened(together, files[0], chunks, " ".join(map(str, files)))
+    return whole.set_coords("verdict")
 
 
 def _open(of: Measured, chunks: Chunks | None) -> xr.Dataset:

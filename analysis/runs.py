@@ -37,6 +37,7 @@ def combine(runs: Mapping[str, xr.Dataset]) -> xr.Dataset:
     UserError
         If a run has an axis that another one lacks, and that has no default.
     """
+    runs = {name: with_verdict(dataset) for name, dataset in runs.items()}
     axes = axes_of(runs.values())
     # What each is on all axes, without any of its values.
     outlines = {name: on_axes(_outline(dataset), axes) for name, dataset in runs.items()}
@@ -136,6 +137,7 @@ def on_axes(dataset: xr.Dataset, axes: Iterable[Hashable]) -> xr.Dataset:
 
     An axis that was fixed by a selection stays fixed.
     """
+    dataset = with_verdict(dataset)
     lacking = {
         axis: [LATER_AXES[str(axis)]]
         for axis in axes
@@ -150,6 +152,11 @@ def on_axes(dataset: xr.Dataset, axes: Iterable[Hashable]) -> xr.Dataset:
     return dataset.drop_vars(over).merge(wide.transpose(*order, ...))
 
 
+def with_verdict(results: xr.Dataset) -> xr.Dataset:
+    """Return results whose verdict is a variable, which is laid out and filled as others are."""
+    return results.reset_coords("verdict") if "verdict" in results.coords else results
+
+
 def as_grid(results: xr.Dataset) -> xr.Dataset:
     """Return what was selected from results as a grid again.
 
@@ -161,6 +168,7 @@ def as_grid(results: xr.Dataset) -> xr.Dataset:
         If a selection has fixed the node or the trial: see `check_trials`.
     """
     check_trials(results)
+    results = with_verdict(results)
     if results["status"].isnull().any():
         masked = [name for name, of in results.data_vars.items() if of.dtype == object]
         results = results.assign(results[masked].fillna(""))

@@ -64,6 +64,19 @@ def test_every_number_has_a_unit(opened: Opened) -> None:
     assert [v.name for v in numeric if not v.attrs.get("units")] == []
 
 
+def test_the_verdict_goes_with_every_variable(opened: Opened, file: Path) -> None:
+    cells = ({}, STEADY), ({"threads": 2}, [50] * 3)  # of few trials
+    results = opened(a_run(*cells))
+    medians = results["median_ns"].squeeze()
+    assert medians["verdict"].values.tolist() == ["", "few_trials"]
+    assert medians.where(medians["verdict"] == "", drop=True).values.tolist() == [100]
+    assert (medians.sel(threads=1) / medians.sel(threads=2)).item() == 2  # verdicts differ
+    by_verdict = medians.groupby("verdict").max()
+    assert by_verdict.sel(verdict="few_trials").item() == 50
+    several = open_results([file, file])
+    assert several["median_ns"]["verdict"].squeeze().values.tolist() == [["", "few_trials"]] * 2
+
+
 def test_xarray_selects_calculates_and_plots(opened: Opened) -> None:
     results = opened(a_run(({}, STEADY), ({"threads": 2}, [50] * 6), ({"threads": 4}, [25] * 6)))
     medians = results["median_ns"].squeeze()

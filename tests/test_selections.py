@@ -86,6 +86,20 @@ def test_what_is_fixed_still_counts(opened: Opened, fixed: dict[str, Any]) -> No
         xr.testing.assert_equal(ask(results.sel(fixed)), ask(results).sel(fixed))
 
 
+def test_the_order_of_axes_and_dasks_arrays_change_no_answer(
+    opened: Opened, tmp_path: Path
+) -> None:
+    artifact = an_artifact(multiply_adds=5e8, weight_bytes=2**20)
+    cells = ({"threads": 1}, [10**6] * 6), ({"threads": 2}, [10**5] * 3)  # of few trials
+    results = opened(a_run(*cells, artifacts=(artifact,), nodes=(a_node(cores=8),)))
+    told = analysis.roofline(results, PEAKS)
+    others = results.transpose("threads", ...), analysis.open_results(tmp_path, chunks={})
+    for other in others:
+        again = analysis.roofline(other, PEAKS)
+        xr.testing.assert_equal(again.transpose(*told.dims), told)
+        assert analysis.to_json(other) == analysis.to_json(results)
+
+
 def test_samples_are_subtracted_as_numbers_are(opened: Opened, tmp_path: Path) -> None:
     opened(a_run(({}, [30, 10, 20])))
     assert analysis.samples(tmp_path).diff("sample").values.tolist() == [-20, 10]
