@@ -1,6 +1,7 @@
 """What all tests share: tiny models, made once, and a store of artifacts of the session's own."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,9 @@ REPOSITORY = Path(__file__).parent.parent
 # Nothing asserts on time: machines are shared.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# Started in the background of a script, tests would hand down that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
