@@ -21,7 +21,7 @@ from analysis.cells import THROUGHPUT
 from analysis.extras import need
 from analysis.frugality import CLIMATE_VARIABLES, ENERGY_VARIABLES
 from analysis.planes import PLANE, planes
-from analysis.runs import as_grid
+from analysis.runs import as_grid, with_verdict
 from analysis.speedups import speedup
 from suite.verdict import REASONS
 
@@ -82,6 +82,7 @@ def records(results: xr.Dataset, places: Places | None = None) -> list[Record]:
 
 def with_ratios(results: xr.Dataset) -> xr.Dataset:
     """Add the speed-ups; those that are there already are over cells that may have been left."""
+    results = with_verdict(results)
     for name, baseline in RATIOS.items():
         if name not in results and baseline.keys() <= set(_axes(results)):
             ratio = speedup(results, **baseline)
