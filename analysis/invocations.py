@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.blocks import Trials, Work, for_each_block
-from analysis.segments import Array, Floats, Ints, Segments, middle, pooled, quantile
+from analysis.segments import Array, Floats, Ints, Segments, middle, pooled, quantile, sort
 from analysis.tails import slowest, tails
 from suite.results.stored import Stored
 
@@ -82,7 +82,7 @@ def _of_block(samples: Array, first: int, block: Ints, trials: Trials, found: Fo
     medians, errors = np.full((2, len(chosen)), np.nan)
     for places, rows in inside.stacks(samples):
         errors[places] = _errors(rows)
-        rows.sort(axis=1)
+        sort(rows)
         medians[places] = middle(rows)
         of_trials.put(places, rows, by_trial)
     found.median_ns[chosen] = medians
@@ -121,9 +121,9 @@ def _of_cells(
     """Put what the samples of cells tell to its place; they are sorted within each trial."""
     by_pool = by_trial.copy()
     of_pools = of_trials.joined(pools)
-    of_pools.sort(by_pool)
+    of_pools.sort(by_pool, in_stretches=True)
     for places, rows in of_pools.joined(within.pools).stacks(by_pool):
-        rows.sort(axis=1)
+        sort(rows, in_stretches=True)
         lower, half, upper = (quantile(rows, share) for share in (0.25, 0.5, 0.75))
         found.of_cells["min_ns"][within.cells[places]] = rows[:, 0]
         found.of_cells["spread"][within.cells[places]] = (upper - lower) / half

@@ -21,6 +21,8 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 SHORT = 1 << 16
+LONG = 2048
+"""To merge sorted stretches of more values is two to four times as fast as to sort anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,17 +81,23 @@ class Segments:
         """Put rows to where the segments of their numbers are in `values`."""
         _windows(values, rows.shape[1])[self.starts[places]] = rows
 
-    def sort(self, values: Array) -> None:
-        """Sort the values of each segment, in place."""
+    def sort(self, values: Array, *, in_stretches: bool = False) -> None:
+        """Sort the values of each segment, in place.
+
+        Parameters
+        ----------
+        in_stretches
+            Whether stretches of them are in order already.
+        """
         for places, length in self.alike():
             starts = self.starts[places]
             first, last = starts[0], starts[-1] + length
             if last - first == length * len(places):
-                values[first:last].reshape(-1, length).sort(axis=1)
+                sort(values[first:last].reshape(-1, length), in_stretches=in_stretches)
             else:
                 windows = _windows(values, length)
                 rows = windows[starts]
-                rows.sort(axis=1)
+                sort(rows, in_stretches=in_stretches)
                 windows[starts] = rows
 
     def median(self, ordered: Array) -> Floats:
@@ -130,6 +138,12 @@ def _windows(values: Array, length: int) -> Array:
     """Return every stretch of a length, without a copy: `sliding_window_view`, without its cost."""
     shape, step = (len(values) - length + 1, length), values.itemsize
     return np.ndarray(shape, values.dtype, values, strides=(step, step))
+
+
+def sort(rows: Array, *, in_stretches: bool = False) -> None:
+    """Sort rows, in place: what is in order in long stretches by merging these."""
+    merge = in_stretches and rows.shape[1] > LONG
+    rows.sort(axis=1, kind="stable" if merge else None)
 
 
 def middle(ordered: Array) -> Floats:

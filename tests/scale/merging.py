@@ -286,7 +286,8 @@ def merging(sizes: Sequence[int] = SIZES) -> Iterator[list[str]]:
 
     The samples are those of the runs in `runs/`: `make demo` or `make optimizations` leaves one.
     """
-    runs = {path.parent.name: quantiles(path) for path in RUNS.glob("*/results.h5")}
+    every = {path.parent.name: quantiles(path) for path in sorted(RUNS.glob("*/results.h5"))}
+    runs = {name: of_trials for name, of_trials in every.items() if of_trials}
     yield markdown(["real run", "entropy", *FILTERED], [filtered(*run) for run in runs.items()])
     known = [trial for trials in runs.values() for trial in trials]
     np.random.default_rng(0).shuffle(known)
