@@ -123,7 +123,8 @@ def _of_cells(
     of_pools = of_trials.joined(pools)
     of_pools.sort(by_pool, in_stretches=True)
     for places, rows in of_pools.joined(within.pools).stacks(by_pool):
-        sort(rows, in_stretches=True)
+        if (within.pools.sizes[places] > 1).any():  # else they are in order
+            sort(rows, in_stretches=True)
         lower, half, upper = (quantile(rows, share) for share in (0.25, 0.5, 0.75))
         found.of_cells["min_ns"][within.cells[places]] = rows[:, 0]
         found.of_cells["spread"][within.cells[places]] = (upper - lower) / half
