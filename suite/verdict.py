@@ -203,7 +203,8 @@ def judge(
 def _of_trials(trials: Sequence[Judged]) -> TrialFlag:
     """Return the flags of trials that the cell as a whole deserves."""
     deserved = TrialFlag(0)
-    for flag in TrialFlag:
+    any_has = reduce(or_, (trial.validity for trial in trials))
+    for flag in (flag for flag in TrialFlag if flag & any_has):
         share = sum(flag & trial.validity > 0 for trial in trials) / len(trials)
         if share > (SHARE_OF_TRIALS if flag in OF_NOISE else 0):
             deserved |= flag
