@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.accuracy import accuracy_loss
+from analysis.redrawn import Cells, Shares
 from analysis.runs import as_asked, as_grid
 from analysis.table import to_dataframe
 from analysis.trust import usable
@@ -31,6 +32,9 @@ TRIALS_OF = {
 }
 """What is drawn anew, and from which trials."""
 DRAWS = 1000
+AT_ONCE = 2**21
+"""Numbers drawn, so that memory does not grow with the cells."""
+TINY = np.finfo(float).tiny
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,9 +48,9 @@ def pareto(
 ) -> xr.Dataset:
     """Return which cells no other cell beats in every objective at once.
 
-    Latency, throughput and energy are drawn anew by resampling: nodes where there are several, then
-    their trials, the same ones for all. The share of draws in which a cell is on the front is its
-    probability to be there.
+    Latency, throughput and energy are drawn anew by resampling (see `analysis.redrawn`): nodes
+    where there are several, then their trials, the same ones of all cells. The share of draws in
+    which a cell is on the front is its probability to be there.
 
     Parameters
     ----------
@@ -86,19 +90,13 @@ def pareto(
     like = results["median_ns"]
     costs = np.stack([_costs(results, name) for name in objectives], axis=-1)
     counted = usable(results).values & np.isfinite(costs).all(axis=-1)
+    trials = _trials(results, objectives)
     on_front = np.zeros(like.shape, dtype=bool)
     probability = np.full(like.shape, np.nan)
-    rng = np.random.default_rng(seed)
-    for places in _groups(results, counted, within):
-        at = tuple(places.T)
+    for at in _groups(results, counted, within):
         on_front[at] = _front(costs[at][None])[0]
-        drawn = np.repeat(costs[at][None], draws, axis=0)
-        state = rng.bit_generator.state
-        for number, name in enumerate(objectives):
-            if name in TRIALS_OF:
-                rng.bit_generator.state = state  # so that the same trials are drawn of each
-                drawn[:, :, number] = _draw(results, name, places, draws, rng)
-        probability[at] = _front(drawn).mean(axis=0)
+        of_group = [None if of is None else of[at] for of in trials]
+        probability[at] = _probability(costs[at], of_group, draws, seed)
     front = xr.Dataset(
         {
             "on_front": like.copy(data=on_front).drop_attrs(),
@@ -167,13 +165,10 @@ def best(
             f"No cell has {' and '.join(said) or objective}.",
             " ".join(_range(name, _values(results, name)[measured]) for name, *_ in limits),
         )
-    places = np.argwhere(within)
-    drawn = np.repeat(costs[within][None], draws, axis=0)
-    if objective in TRIALS_OF:
-        drawn = _draw(results, objective, places, draws, np.random.default_rng(seed))
-    winners = drawn == drawn.min(axis=1, keepdims=True)
+    trials = [None if of is None else of[within] for of in _trials(results, [objective])]
+    chance = _probability(costs[within][:, None], trials, draws, seed)
     rows = np.flatnonzero(within[results["status"].values != ""])
-    frame = to_dataframe(results).iloc[rows].assign(probability_best=winners.mean(axis=0))
+    frame = to_dataframe(results).iloc[rows].assign(probability_best=chance)
     order = np.argsort(costs[within], kind="stable")
     return frame.iloc[order].reset_index(drop=True)
 
@@ -222,12 +217,15 @@ def _range(name: str, values: Floats) -> str:
 
 def _groups(
     results: xr.Dataset, counted: npt.NDArray[np.bool_], within: Sequence[str]
-) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the places of the cells that are to be set against each other."""
+) -> Iterator[tuple[npt.NDArray[np.int64], ...]]:
+    """Yield where the cells are that are to be set against each other."""
     axes = [place for place, axis in enumerate(results["median_ns"].dims) if axis in within]
     places = np.argwhere(counted)
-    for point in np.unique(places[:, axes], axis=0):
-        yield places[(places[:, axes] == point).all(axis=1)]
+    _, groups = np.unique(places[:, axes], axis=0, return_inverse=True)
+    order = np.argsort(groups.ravel(), kind="stable")
+    for group in np.split(places[order], np.bincount(groups.ravel()).cumsum()[:-1]):
+        if len(group):
+            yield tuple(group.T)
 
 
 def _front(costs: Floats) -> npt.NDArray[np.bool_]:
@@ -239,42 +237,57 @@ def _front(costs: Floats) -> npt.NDArray[np.bool_]:
         Shape (draws, cells, objectives); less is better.
     """
     objectives = np.ascontiguousarray(np.moveaxis(costs, 2, 0))
-    beaten = np.zeros(costs.shape[:2], dtype=bool)
-    for other in range(costs.shape[1]):
-        rivals = objectives[:, :, other : other + 1]
-        # Over the first axis: over the last, of two or three, numpy takes far longer.
-        beaten |= (rivals <= objectives).all(axis=0) & (rivals < objectives).any(axis=0)
-    return ~beaten
+    # What is beaten is dearer in all, by this sum: so the next rival is one of the front.
+    least, most = objectives.min(axis=2, keepdims=True), objectives.max(axis=2, keepdims=True)
+    dear = ((objectives - least) / np.maximum(most - least, TINY)).sum(axis=0)
+    unbeaten = np.ones(dear.shape, dtype=bool)
+    while (dear < np.inf).any():
+        rival = np.take_along_axis(objectives, dear.argmin(axis=1)[None, :, None], axis=2)
+        reached = (rival <= objectives).all(axis=0)
+        unbeaten &= ~reached | (rival == objectives).all(axis=0)
+        dear[reached] = np.inf
+    return unbeaten
 
 
-def _draw(
-    results: xr.Dataset,
-    name: str,
-    places: npt.NDArray[np.int64],
-    draws: int,
-    rng: np.random.Generator,
-) -> Floats:
-    """Return resampled costs, see `_costs`, of shape (draws, cells)."""
-    by_cell = results[TRIALS_OF[name]].transpose(..., "node", "trial").values
-    drawn = [_resampled(by_cell[tuple(place)], draws, rng) for place in places]
-    return _sign(name) * np.stack(drawn, axis=1)
+def _trials(results: xr.Dataset, objectives: Iterable[str]) -> list[Floats | None]:
+    """Return what each objective is drawn anew from, over the axes, nodes and trials."""
+    return [
+        results[TRIALS_OF[name]].transpose(..., "node", "trial").values
+        if name in TRIALS_OF
+        else None
+        for name in objectives
+    ]
 
 
-def _resampled(trials: Floats, draws: int, rng: np.random.Generator) -> Floats:
-    """Return medians of trials drawn with replacement: nodes first, then trials of each.
+def _probability(costs: Floats, trials: Sequence[Floats | None], draws: int, seed: int) -> Floats:
+    """Return the share of draws in which each cell is on the front.
 
     Parameters
     ----------
+    costs
+        Shape (cells, objectives); less is better.
     trials
-        Shape (nodes, rounds), NaN where there is none, but not everywhere.
+        Of each objective what it is drawn from, of shape (cells, nodes, rounds); None for what is
+        not.
     """
-    trials = trials[np.isfinite(trials).any(axis=1)]
-    last = np.argsort(np.isnan(trials), axis=1, kind="stable")  # of NaN
-    trials = np.take_along_axis(trials, last, axis=1)
-    nodes, rounds = trials.shape
-    counts = np.isfinite(trials).sum(axis=1)
-    node = rng.integers(nodes, size=(draws, nodes))[..., None]
-    trial = (rng.random((draws, nodes, rounds)) * counts[node]).astype(int)
-    values = np.where(np.arange(rounds) < counts[node], trials[node, trial], np.nan)
-    medians: Floats = np.nanmedian(values, axis=(1, 2))
-    return medians
+    given = {number: of for number, of in enumerate(trials) if of is not None}
+    if not given:
+        return np.where(_front(costs[None])[0], 1.0, 0.0)
+    known = np.any([np.isfinite(of).any(axis=0) for of in given.values()], axis=0)
+    on, of_round = np.flatnonzero(known.any(axis=1)), np.flatnonzero(known.any(axis=0))
+    cells = {
+        number: Cells(of[:, on][:, :, of_round], np.abs(costs[:, number]))
+        for number, of in given.items()
+    }
+    shares = Shares.drawn(draws, len(on), len(of_round), np.random.default_rng(seed))
+    at_once = max(1, AT_ONCE // (len(costs) * max(len(on) * len(of_round), costs.shape[1])))
+    signs = np.sign(costs[0])
+    on_front = np.zeros(len(costs), dtype=np.int64)
+    for first in range(0, draws, at_once):
+        some = shares.some(first, first + at_once)
+        drawn = np.repeat(costs[None], len(some.node), axis=0)
+        for number, of in cells.items():
+            drawn[:, :, number] = signs[number] * of.drawn(some)
+        on_front += _front(drawn).sum(axis=0)
+    found: Floats = on_front / draws
+    return found
