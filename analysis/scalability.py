@@ -8,7 +8,7 @@ import numpy.typing as npt
 import xarray as xr
 from scipy.special import stdtrit
 
-from analysis.speedups import speedup
+from analysis.speedups import hosts, speedup
 from suite.intervals import CONFIDENCE
 
 LEAST_COUNTS = 3
@@ -18,6 +18,7 @@ LAWS = ("serial_fraction", "contention", "coherency")
 RESIDUALS = ("amdahl_residual", "usl_residual")
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 def scaling(results: xr.Dataset) -> xr.Dataset:
@@ -31,7 +32,7 @@ def scaling(results: xr.Dataset) -> xr.Dataset:
 
     Both are straight lines in n L(n), fitted by least squares of the relative error, so that no
     start value is needed. Rounds that have every thread count are the replicates, and where
-    several nodes have such rounds the nodes are; intervals are the jackknife's with Student's t.
+    several hosts have such rounds the hosts are; intervals are the jackknife's with Student's t.
     A value under 0 says "better than ideal" (a larger cache, say); do not extrapolate from it.
 
     Parameters
@@ -78,9 +79,9 @@ def _fits(results: xr.Dataset) -> dict[str, xr.Variable]:
     names = (*(law + end for law in LAWS for end in ("", "_low", "_high")), *RESIDUALS)
     numbers = {name: np.full(shape, np.nan) for name in (*names, "peak_threads")}
     notes = np.full(shape, "", dtype=object)
-    counts = results["threads"].values.astype(float)
+    counts, of_nodes = results["threads"].values.astype(float), hosts(results)
     for place in np.ndindex(*shape):
-        fitted = _fit(values[place], counts)
+        fitted = _fit(values[place], of_nodes, counts)
         if isinstance(fitted, str):
             notes[place] = fitted
             continue
@@ -92,13 +93,15 @@ def _fits(results: xr.Dataset) -> dict[str, xr.Variable]:
     }
 
 
-def _fit(latency_ns: Floats, counts: Floats) -> dict[str, float] | str:
+def _fit(latency_ns: Floats, of_nodes: Ints, counts: Floats) -> dict[str, float] | str:
     """Fit both laws to the trials of one group; say why where they cannot be.
 
     Parameters
     ----------
     latency_ns
         Trial medians, shape (nodes, rounds, counts); NaN where there is none.
+    of_nodes
+        The host of each node.
     counts
         Numbers of threads, ascending.
     """
@@ -106,7 +109,7 @@ def _fit(latency_ns: Floats, counts: Floats) -> dict[str, float] | str:
     if known.sum() < LEAST_COUNTS:
         return f"a fit needs {LEAST_COUNTS} thread counts; measured are {known.sum()}"
     counts = counts[known]
-    rows = replicates(np.log(latency_ns[:, :, known]))
+    rows = _replicates(np.log(latency_ns[:, :, known]), of_nodes)
     if len(rows) < 2:
         return f"a fit needs 2 rounds that have all thread counts; there are {len(rows)}"
     linear = np.stack([np.ones_like(counts), counts - 1], axis=-1)
@@ -122,8 +125,8 @@ def _fit(latency_ns: Floats, counts: Floats) -> dict[str, float] | str:
     return found
 
 
-def replicates(logs: Floats) -> Floats:
-    """Return what an interval is to be taken over: nodes if several have data, else rounds.
+def _replicates(logs: Floats, of_nodes: Ints) -> Floats:
+    """Return what an interval is to be taken over: hosts if several have data, else rounds.
 
     Parameters
     ----------
@@ -135,11 +138,12 @@ def replicates(logs: Floats) -> Floats:
     ndarray
         Shape (replicates, values).
     """
-    complete: npt.NDArray[np.bool_] = np.isfinite(logs).min(axis=2)
-    of_nodes = [logs[node][whole] for node, whole in enumerate(complete) if whole.any()]
-    if len(of_nodes) > 1:
-        return np.stack([rounds.mean(axis=0) for rounds in of_nodes])
-    return of_nodes[0] if of_nodes else np.empty((0, logs.shape[2]))
+    complete = np.isfinite(logs).all(axis=2)
+    of_hosts = [logs[complete & (of_nodes == host)[:, None]] for host in np.unique(of_nodes)]
+    of_hosts = [rounds for rounds in of_hosts if len(rounds)]
+    if len(of_hosts) > 1:
+        return np.stack([rounds.mean(axis=0) for rounds in of_hosts])
+    return of_hosts[0] if of_hosts else np.empty((0, logs.shape[2]))
 
 
 def _parameters(logs: Floats, counts: Floats, terms: Floats) -> Floats:

@@ -1,12 +1,19 @@
 """How much faster one cell is than another of the same run."""
 
+import math
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
+from analysis.naming import host_of
 from analysis.runs import check_trials
 from suite.errors import UserError, nearest
-from suite.intervals import geometric_mean
+from suite.intervals import Intervals, geometric_mean
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 def speedup(results: xr.Dataset, **baseline: Any) -> xr.Dataset:
@@ -15,7 +22,8 @@ def speedup(results: xr.Dataset, **baseline: Any) -> xr.Dataset:
     Trials of one round are neighbours in time, so their ratios are taken round by round, node by
     node, and a drift of the machine falls out: `ratio` is the geometric mean of these ratios,
     `ratio_low` and `ratio_high` its 95 % t interval on logs (google/benchmark and nanobench pair
-    in the same way). NaN where a cell or its baseline has no trial in common rounds.
+    in the same way). Where several hosts measured both, these are the replicates, so that the
+    interval speaks of the CPU type. NaN where a cell or its baseline has no trial in common rounds.
 
     Parameters
     ----------
@@ -52,11 +60,58 @@ def between(times: xr.DataArray, results: xr.Dataset, **baseline: Any) -> xr.Dat
     if absent:
         nothing = xr.full_like(results["median_ns"], float("nan"))
         return _dataset(nothing, nothing, nothing)
-    ratios = (times.sel(baseline) / times).transpose(*times.dims)
-    flat = ratios.stack(pair=("node", "trial"), create_index=False)
-    found = geometric_mean(flat.values)
     like = results["median_ns"]
+    ratios = (times.sel(baseline) / times).transpose(*like.dims, "node", "trial")
+    found, _, _ = over_replicates(ratios.values, hosts(results))
     return _dataset(*(like.copy(data=v) for v in (found.estimate, found.low, found.high)))
+
+
+def hosts(results: xr.Dataset) -> Ints:
+    """Return a number for each node, the same for those of one host."""
+    numbers: dict[str, int] = {}
+    return np.array(
+        [numbers.setdefault(host_of(str(node)), len(numbers)) for node in results["node"].values],
+        np.int64,
+    )
+
+
+def over_replicates(ratios: Floats, of_nodes: Ints) -> tuple[Intervals, Ints, Ints]:
+    """Estimate ratios over hosts, where several have any, or else over rounds.
+
+    Parameters
+    ----------
+    ratios
+        Of trials of one round, shape (..., nodes, rounds); NaN where there is none.
+    of_nodes
+        The hosts, see `hosts`.
+
+    Returns
+    -------
+    Intervals
+        Of their geometric means.
+    replicates, hosts
+        Over how many, and how many hosts have any.
+    """
+    shape = ratios.shape[:-2]
+    rounds = (~np.isnan(ratios)).sum(axis=(-2, -1))
+    means = np.full((*shape, of_nodes.max(initial=-1) + 1), np.nan)
+    for host in range(means.shape[-1]):
+        means[..., host] = geometric_mean(_flat(ratios[..., of_nodes == host, :])).estimate
+    known = (~np.isnan(means)).sum(axis=-1)
+    several = known > 1
+    over_hosts, over_rounds = map(geometric_mean, (means, _flat(ratios)))
+    found = Intervals(
+        *(
+            np.where(several, getattr(over_hosts, of), getattr(over_rounds, of))
+            for of in ("estimate", "low", "high")
+        )
+    )
+    return found, np.where(several, known, rounds), known
+
+
+def _flat(ratios: Floats) -> Floats:
+    """Return the last two axes as one; there may be nothing of any length."""
+    return ratios.reshape(*ratios.shape[:-2], math.prod(ratios.shape[-2:]))
 
 
 def _dataset(ratio: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> xr.Dataset:

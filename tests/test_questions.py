@@ -9,7 +9,16 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import accuracy_loss, best, cost, node_variability, pareto, quantization_gain, scaling
+from analysis import (
+    accuracy_loss,
+    best,
+    cost,
+    node_variability,
+    pareto,
+    quantization_gain,
+    scaling,
+    speedup,
+)
 from analysis.trade_offs import _front
 from suite.errors import UserError
 from suite.results.rows import Results, TrialFlag
@@ -68,6 +77,17 @@ def test_intervals_hold_the_truth_as_often_as_they_say(nodes: int) -> None:
     for name, truth in (("contention", 0.05), ("coherency", 0.002)):
         holds = (found[f"{name}_low"] <= truth) & (truth <= found[f"{name}_high"])
         assert 0.92 < holds.mean() < 0.98
+
+
+@pytest.mark.parametrize("nodes", [2, 5])
+def test_a_speed_up_of_several_nodes_is_that_of_their_type(nodes: int) -> None:
+    """Cells suit some nodes better than others, by 2 %: more trials of these tell little."""
+    rng = np.random.default_rng(0)
+    shape = (600, nodes, 6, 2)
+    noise = rng.normal(0, 0.02, shape) + rng.normal(0, 0.02, (*shape[:2], 1, 2))
+    found = speedup(a_dataset(1e7 * np.exp(noise) / [1, 1.8], [1, 2]), threads=1).sel(threads=2)
+    holds = (found["ratio_low"] <= 1.8) & (found["ratio_high"] >= 1.8)
+    assert 0.92 < holds.mean() < 0.98
 
 
 def test_a_peak_is_told_where_there_is_one() -> None:
@@ -406,6 +426,9 @@ def test_several_nodes_are_the_replicates(opened: Opened) -> None:
     assert int8["gain"].item() == pytest.approx(np.sqrt(8))
     assert (int8["replicates"], int8["nodes"]) == (2, 2)
     assert int8["gain_low"] < 1  # two nodes that differ so much prove nothing
+    again = a_node("n0", host="a"), a_node("n1", host="a")  # one host, described twice
+    of = quantization_gain(opened(some_results(cells=cells, trials=trials, nodes=again))).squeeze()
+    assert (of["replicates"][1], of["nodes"][1]) == (12, 1)
 
 
 def test_a_gain_over_what_is_not_there(opened: Opened) -> None:
