@@ -202,6 +202,20 @@ def test_loadgens_own_bound_is_the_tail_and_not_what_it_reads_off(loaded: Path) 
     assert math.isnan(row["p99_ns"])
 
 
+@pytest.mark.parametrize(("share", "name"), [(0.99, "p99_ns"), (0.95, "")])
+def test_the_bound_of_another_percentile_is_not_taken_for_p90(
+    loaded: Path, tmp_path: Path, share: float, name: str
+) -> None:
+    """The estimate is of the percentile that a test aims at: 90 unless it is told otherwise."""
+    text = (loaded / "SingleStream" / "mlperf_log_detail.txt").read_text()
+    aims = '"key": "effective_target_latency_percentile", "value": '
+    assert f"{aims}0.9," in text
+    file = tmp_path / "mlperf_log_detail.txt"
+    file.write_text(text.replace(f"{aims}0.9,", f"{aims}{share},"))
+    bounds = {of: the_one(file)[of] for of in ("p90_ns", "p99_ns")}
+    assert [of for of, value in bounds.items() if not math.isnan(value)] == [name] * bool(name)
+
+
 def test_a_summary_of_an_older_loadgen(loaded: Path, tmp_path: Path) -> None:
     """It wrote whole percentiles without a decimal; all write a slow system's rate as 0.00."""
     source = loaded / "SingleStream" / "mlperf_log_summary.txt"

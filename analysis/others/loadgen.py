@@ -107,8 +107,8 @@ def _single_stream(said: Said) -> Numbers:
     numbers = _latencies(said)
     # The percentiles that LoadGen just reads off are no bounds; its early stopping estimates are,
     # by the same rule as ours.
-    numbers["p90_ns"] = _maybe(said, "early_stopping_latency_ss")
     numbers["p99_ns"] = _maybe(said, "early_stopping_latency_ms")
+    numbers |= _of_target(said, 0.90, "early_stopping_latency_ss")
     # Its "QPS w/o loadgen overhead", which the summary has in two decimals only.
     numbers["throughput_per_s"] = per_second(numbers["mean_ns"])
     return numbers, []
@@ -118,7 +118,7 @@ def _multi_stream(said: Said) -> Numbers:
     numbers = _latencies(said, "_query", "_per_query")
     samples = number(said, "effective_samples_per_query")
     numbers["throughput_per_s"] = samples * per_second(numbers["mean_ns"])
-    numbers["p99_ns"] = _maybe(said, "early_stopping_latency_ms")
+    numbers |= _of_target(said, 0.99, "early_stopping_latency_ms")
     return numbers, ["several_samples"] if samples > 1 else []
 
 
@@ -146,6 +146,13 @@ def _latencies(said: Said, kind: str = "", percentile: str = "") -> dict[str, fl
         "min_ns": number(said, f"result_min{kind}_latency_ns"),
         "invocations": _maybe(said, "result_query_count"),
     }
+
+
+def _of_target(said: Said, usual: float, key: str) -> dict[str, float]:
+    """Return the bound of the percentile that was aimed at, if it is one of ours."""
+    share = said.get("effective_target_latency_percentile", usual)
+    names = [name for name, of in (("p90_ns", 0.90), ("p99_ns", 0.99)) if share == of]
+    return {name: _maybe(said, key) for name in names}
 
 
 def _maybe(said: Said, key: str) -> float:
