@@ -19,12 +19,14 @@ MORE_IS_BETTER = (
 )
 """A variable with one of these in its name is better where it is larger; any other, smaller."""
 USUAL = ("median_ns", "artifact_bytes", "energy_j", "labelled_top1", "top1_agreement")
-HELD_BY = {
-    "median_ns": "ci_high_ns",
-    "energy_j": "energy_high_j",
-    "points_lost": "points_lost_high",
+ENDS = {
+    "median_ns": ("ci_low_ns", "ci_high_ns"),
+    "throughput_per_s": ("throughput_low_per_s", "throughput_high_per_s"),
+    "energy_j": ("energy_low_j", "energy_high_j"),
+    "images_per_joule": ("images_per_joule_low", "images_per_joule_high"),
+    "points_lost": ("points_lost_low", "points_lost_high"),
 }
-"""What a limit is held to by: not the estimate, but the end of its interval."""
+"""The interval of what has one: a limit is held to by its end, and not by the estimate."""
 TRIALS_OF = {
     "median_ns": "trial_median_ns",
     "throughput_per_s": "trial_throughput_per_s",
@@ -123,8 +125,8 @@ def best(
     results
         As `analysis.open_results` returns them; select from them what the question is about.
     at_most, at_least
-        Limits by variable; `points_lost` (see `accuracy_loss`) is one too. Limits on it, on
-        `median_ns` and on `energy_j` are held to by the upper end of the interval.
+        Limits by variable; `points_lost` (see `accuracy_loss`) is one too. What has an interval
+        (these, latency, throughput, energy) holds to a limit with all of it.
     objective
         What is to be best, see `pareto` for which way.
     draws, seed
@@ -158,7 +160,8 @@ def best(
     costs = _costs(results, objective)
     within = measured & np.isfinite(costs)
     for name, sign, _, bound in limits:
-        within &= sign * _values(results, HELD_BY.get(name, name)) <= sign * bound
+        held = ENDS.get(name, (name, name))[sign > 0]
+        within &= sign * _values(results, held) <= sign * bound
     if not within.any():
         said = [f"{name} {word} {bound:g}" for name, _, word, bound in limits]
         raise UserError(

@@ -307,6 +307,9 @@ def test_a_limit_of_latency_is_held_to_by_the_interval(opened: Opened) -> None:
     assert len(best(results, at_most={"median_ns": 103})) == 1
     with pytest.raises(UserError, match="No cell has median_ns at most 100"):
         best(results, at_most={"median_ns": 100})
+    assert len(best(results, at_least={"throughput_per_s": 1e9 / 103})) == 1
+    with pytest.raises(UserError, match=r"No cell has throughput_per_s at least 1e\+07"):
+        best(results, at_least={"throughput_per_s": 1e9 / 100})
 
 
 def test_what_no_cell_fulfils_says_what_there_is(opened: Opened) -> None:
