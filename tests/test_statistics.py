@@ -69,6 +69,19 @@ def test_alike_invocations_count_as_fewer(random: np.random.Generator) -> None:
     assert effective_count(alike, 2) < 200
 
 
+@pytest.mark.parametrize(("trial", "told"), [(0.0, 1.0), (0.02, 0.4), (0.05, 0.02)])
+def test_one_cell_of_a_hundred_has_a_tail_that_is_too_low(
+    random: np.random.Generator, trial: float, told: float
+) -> None:
+    """However many are told: nearly all where trials are alike, few where they are not."""
+    machine = Machine(trial=trial, invocations=100)
+    truth = np.quantile(machine.latencies(random, 1, 1, 20_000), 0.9)
+    cells = machine.latencies(random, 1500, 1, 10)[:, 0]
+    bounds = np.array([tail([[*cell]], 0.9).value_ns for cell in cells])
+    assert (~np.isnan(bounds)).mean() == pytest.approx(told, abs=0.15)
+    assert (bounds < truth).mean() < 0.015
+
+
 def test_a_tail_holds_where_trials_differ(random: np.random.Generator) -> None:
     machine = Machine(trial=0.03, invocations=200)
     truth = np.quantile(machine.latencies(random, 1, 1, 20_000), 0.9)
