@@ -66,7 +66,8 @@ def roofline(
     """
     like = results["median_ns"]
     by_type = _by_type(results, peaks)
-    compute, reading = np.full((2, *like.shape), np.nan)
+    weight_bytes = results["weight_bytes"].values  # at once: of dask's arrays, each would be all
+    compute, reading = (np.full(like.shape, np.nan) for _ in range(2))
     fixed = {str(name): of.item() for name, of in like.coords.items() if not of.dims}
     for place in np.ndindex(like.shape):
         point = fixed | {
@@ -76,8 +77,7 @@ def roofline(
         if known and all(point.get(axis, value) == value for axis, value in ONLY_AT.items()):
             kinds = COMPUTES_IN.get(str(point["quantization"]), KINDS)
             compute[place] = max(known[f"{kind}_macs_per_s"] for kind in kinds)
-            weights = float(results["weight_bytes"].values[place])
-            reading[place] = _rate(known, weights)
+            reading[place] = _rate(known, float(weight_bytes[place]))
     compute_ns = results["multiply_adds"] / like.copy(data=compute) * NS_PER_S
     memory_ns = results["weight_bytes"] / like.copy(data=reading) * NS_PER_S
     bound: xr.DataArray = xr.apply_ufunc(np.maximum, compute_ns, memory_ns, dask="allowed")

@@ -154,7 +154,14 @@ def on_axes(dataset: xr.Dataset, axes: Iterable[Hashable]) -> xr.Dataset:
 
 def with_verdict(results: xr.Dataset) -> xr.Dataset:
     """Return results whose verdict is a variable, which is laid out and filled as others are."""
-    return results.reset_coords("verdict") if "verdict" in results.coords else results
+    if "verdict" not in results.coords:
+        return results
+    plain = results.reset_coords("verdict")
+    status = plain["status"]
+    if plain["verdict"].dims == status.dims:
+        return plain
+    # An axis that was added by hand has not reached the coordinates.
+    return plain.assign(verdict=plain["verdict"].broadcast_like(status).transpose(*status.dims))
 
 
 def as_grid(results: xr.Dataset) -> xr.Dataset:

@@ -100,6 +100,22 @@ def test_the_order_of_axes_and_dasks_arrays_change_no_answer(
         assert analysis.to_json(other) == analysis.to_json(results)
 
 
+def test_one_cell_has_a_roofline(opened: Opened) -> None:
+    results = opened(a_run(({}, [10**6] * 6), artifacts=(an_artifact(weight_bytes=2**20),)))
+    xr.testing.assert_equal(
+        analysis.roofline(results.squeeze(["model", "quantization", "threads", "cpu_type"]), PEAKS),
+        analysis.roofline(results, PEAKS).squeeze(),
+    )
+
+
+def test_runs_that_a_user_has_put_together_have_a_table(opened: Opened) -> None:
+    results = opened(a_cluster(2, unsteady="int8"))
+    runs = xr.concat([results, results], xr.Variable("run", ["before", "after"]))
+    once, twice = analysis.to_json(results), analysis.to_json(runs)
+    assert [{**record, "run": run} for run in ("before", "after") for record in once] == twice
+    assert len(analysis.best(runs)) == 12
+
+
 def test_samples_are_subtracted_as_numbers_are(opened: Opened, tmp_path: Path) -> None:
     opened(a_run(({}, [30, 10, 20])))
     assert analysis.samples(tmp_path).diff("sample").values.tolist() == [-20, 10]
