@@ -15,8 +15,9 @@ PATIENCE_S = 300.0
 class Vigil:
     """Kept by a rank that waits for others: it shows that it is alive, and looks whether they are.
 
-    A rank that measures tells of its progress before each trial; one that waits touches the same
-    file. Times on the file are held against nothing but what they were: nodes' clocks differ.
+    A rank that measures tells of its progress before trials, every some seconds; one that waits
+    touches the same file. Times on the file are held against nothing but what they were: nodes'
+    clocks differ.
 
     Parameters
     ----------

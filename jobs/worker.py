@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ from jobs.grid import check_cpus, cpu_count
 from jobs.meter import Meter
 from jobs.plan import Plan, Slice
 from jobs.profiles import profile_cells
+from jobs.progress import TELL_EVERY_S, Teller
 from jobs.provenance import package_versions
 from jobs.run_folder import RunFolder
 from jobs.shares import share_out, standing
@@ -90,7 +91,7 @@ def measure_on_cluster(run_path: str, index: int, mpi: bool, stage: str = "") ->
             world = MpiWorld(int(os.environ["SLURM_NTASKS"]))
         plan = Plan.read_slice(folder.plan_file, index)
         _check_release(plan)
-        _measure(folder, plan, index, world, stage=stage)
+        _measure(folder, plan, index, world, stage=stage, tell_every_s=TELL_EVERY_S)
     except Exception as error:
         # Whatever it is: a rank that only died would leave the others waiting.
         outcome = _outcome(error, run_path)
@@ -125,6 +126,7 @@ def _measure(
     *,
     is_wanted: Callable[[], bool] = lambda: True,
     stage: str = "",
+    tell_every_s: float = 0.0,
 ) -> None:
     slice_ = plan.slices[index]
     planned = {cell.cell.cell_id: cell for cell in plan.slice_cells(index)}
@@ -148,7 +150,7 @@ def _measure(
     for cell in cells:
         check_cpus(cell, len(cpus), plan.measure, f"{node.host} grants {cpu_count(len(cpus))}")
     measure = plan.measure.model_copy(update={"budget": slice_.budget_s})
-    tell = partial(_tell, folder.progress(index, node.host))
+    teller = Teller(folder.progress(index, node.host), tell_every_s)
     # What was measured before may still lack its profile.
     touched = [*planned] if measure.profile else [cell.cell_id for cell in cells]
     shared = {cell_id: plan.artifacts[planned[cell_id].artifact_key] for cell_id in touched}
@@ -165,7 +167,7 @@ def _measure(
         recorded = [trial for trial in content.trials if trial.node_id == node.node_id]
         idle = Power()
         if counters.paths and unfinished(cells, measure, recorded):
-            tell(Progress(len(cells), 0, len(recorded), 0, "the idle node", measure.budget))
+            teller.tell(Progress(len(cells), 0, len(recorded), 0, "the idle node", measure.budget))
             idle = idle_power(counters)
         watch = Watch(plan.run_id, index, node.node_id, cpus, journal.append)
         meter = Meter(
@@ -183,7 +185,7 @@ def _measure(
             measure=measure,
             recorded=recorded,
             run_trial=meter.measure,
-            report=tell,
+            report=teller.tell,
             prior_s={cell_id: cell.trial_seconds for cell_id, cell in planned.items()},
         )
         watch.after()
@@ -195,9 +197,10 @@ def _measure(
                 trials=[trial for trial in content.trials if trial.node_id == node.node_id],
                 recorded=[o for o in content.operators if o.operator_node_id == node.node_id],
                 meter=meter,
-                report=tell,
+                report=teller.tell,
             )
             folder.unprofiled(index, node.host).write_text("\n".join(lacks))
+        teller.tell_the_end(len(cells))
     world.wait(_vigil(folder, plan, index, hosts, world.rank).look)
     gathered = world.gather(slice_results(folder, plan, index, [node.host], _job(slice_)))
     if gathered is not None:
@@ -296,10 +299,3 @@ def _job(slice_: Slice) -> dict[str, str]:
         nodes = os.environ.get("SLURM_JOB_NODELIST", "?")
         said["job_slurm"] = f"{job_id} on {nodes}, {slice_.cpu_type}{image}"
     return said
-
-
-def _tell(path: Path, progress: Progress) -> None:
-    # Without fsync: it is for eyes, and the disk's work would fall into the next trial.
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(asdict(progress)))
-    temporary.replace(path)

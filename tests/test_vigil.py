@@ -1,12 +1,15 @@
 """Ranks that wait for others, and notice where one has stopped; tests/faults stops real ones."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from jobs.progress import Teller
 from jobs.vigil import BEAT_S, Vigil
 from suite.errors import UserError
+from suite.rounds import Progress
 
 
 class Clock:
@@ -56,3 +59,19 @@ def test_a_disk_that_takes_no_sign_of_life_ends_nothing(tmp_path: Path) -> None:
     vigil = Vigil(tmp_path / "gone" / "mine.json", {}, patience_s=300, clock=clock)
     vigil.look()
     assert not (tmp_path / "gone").exists()
+
+
+def test_progress_is_told_at_once_then_now_and_then_and_at_the_end(tmp_path: Path) -> None:
+    file = tmp_path / "c1.example.org.json"
+    clock = Clock()
+    teller = Teller(file, every_s=10, clock=clock)
+    told = []
+    for trial in range(30):
+        clock.s = 1.3 * trial
+        teller.tell(Progress(2, 0, trial, 0, "a cell", 60.0))
+        told.append(json.loads(file.read_text())["trials"])
+    assert [*dict.fromkeys(told)] == [0, 8, 16, 24]
+    teller.tell_the_end(2)
+    end = json.loads(file.read_text())
+    assert (end["cells_done"], end["seconds_left"]) == (2, 0)
+    assert [*tmp_path.iterdir()] == [file]

@@ -89,6 +89,7 @@ class Disk:
     def __init__(self, below: Path, act: Act) -> None:
         self.names: list[str] = []
         """Of the calls so far."""
+        self.new_files = 0
         self.unflushed: set[str] = set()
         """Files and folders whose content is not on the disk yet."""
         self.early: list[str] = []
@@ -123,6 +124,7 @@ class Disk:
             self.unflushed.discard(path)
         elif name == "mkdir" or (name == "open" and is_new):
             self.unflushed.add(os.path.dirname(path))  # noqa: PTH120
+            self.new_files += name == "open"
         elif name == "unlink":
             self.unflushed.discard(path)
         elif name in ("rename", "replace"):

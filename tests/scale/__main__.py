@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 
+from tests.scale.files import asked
 from tests.scale.merging import merging
 from tests.scale.opening import opening
 from tests.scale.planning import planning
@@ -14,6 +15,7 @@ PARTS: dict[str, Callable[[], Iterator[list[str]]]] = {
     "submit": submitting,
     "status": asking,
     "machine": growing,
+    "files": asked,
     "merge": merging,
     "open": opening,
 }

@@ -19,6 +19,7 @@ from jobs.cluster.site import Site
 from jobs.cluster.slurm import Request, SlurmError
 from jobs.cluster.status import WORDLESS, RunStatus, status
 from jobs.plan import Plan
+from jobs.progress import Teller
 from jobs.run_folder import RunFolder
 from jobs.worker import measure_on_cluster
 from suite.canonical import digest
@@ -278,6 +279,7 @@ class Machine:
             (submissions, "status", timed("status, a look", self.look)),
             (worker, "MpiWorld", lambda tasks: RankWorld(self, self.here())),
             (worker, "Meter", partial(SimulatedMeter, self)),
+            (worker, "Teller", partial(Teller, clock=lambda: self.loop.now_s)),
             (worker, "describe_node", self.node_row),
             (worker, "find_counters", Counters),
             (worker, "read_cpus", lambda granted: ()),

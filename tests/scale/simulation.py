@@ -59,6 +59,7 @@ def simulate(
     mode: Mode = "replicate",
     faults: Faults = FAULTS,
     submitted: int | None = None,
+    trial_s: float | None = None,
     seed: int = 0,
 ) -> Machine:
     """Take a run from its plan to its results on a machine; check that nothing is lost or twice.
@@ -71,9 +72,11 @@ def simulate(
         Of a job.
     submitted
         Most jobs that wait or run at a time.
+    trial_s
+        What a trial takes, about; by default such that a job takes `JOB_S` and more.
     """
     each = job_cells if mode == "replicate" else job_cells / job_nodes
-    machine = Machine(nodes, faults, seed, trial_s=JOB_S / MEASURE.min_trials / each)
+    machine = Machine(nodes, faults, seed, trial_s or JOB_S / MEASURE.min_trials / each)
     cells = nodes * per_node // job_nodes * job_cells
     with machine.times.of("planned"):
         run = a_run(folder, cells, a_site(job_nodes, submitted), per_job=job_cells, mode=mode)
