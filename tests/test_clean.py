@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,42 @@ def removed(store: ArtifactStore, *runs: Path) -> dict[Path, str]:
     gone = clean(runs, store, chosen).leftovers
     assert not [each for each in gone if each.path.exists()]
     return {each.path: each.what for each in gone}
+
+
+AT_A_TERMINAL = """
+import os
+os.open(os.ttyname(0), os.O_RDWR)  # whose keys send signals from now on
+from jobs.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("key", "code"), [(b"\x03", 130), (b"\x04", 0), (b"y\n", 0)])
+def test_what_the_question_is_answered(tmp_path: Path, key: bytes, code: int) -> None:
+    """Ctrl-C and Ctrl-D among them."""
+    store = ArtifactStore(tmp_path / "store")
+    build(store, A)
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", AT_A_TERMINAL, "clean", "--store", store.root],
+        cwd=REPOSITORY,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout
+        said = b""
+        while b"Remove it?" not in said:
+            said += process.stdout.read1()
+            assert process.poll() is None, said
+        os.write(ours, key)
+        said += process.stdout.read()
+    for end in (ours, theirs):
+        os.close(end)
+    assert process.returncode == code, said
+    assert b"Traceback" not in said and b"Abort" not in said
+    assert bool(store.find(A)) is (key != b"y\n")
 
 
 # The store

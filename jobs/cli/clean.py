@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.prompt import Confirm
 from rich.table import Table
 
 from jobs.cli.options import AsJson, StorePath
@@ -47,9 +48,17 @@ def clean(
         return
     if not yes and not sys.stdin.isatty():
         print("Nothing was removed; --yes removes it.")
-    elif yes or typer.confirm("Remove it?"):
+    elif yes or _agrees():
         gone = cleaning.clean(folders, artifacts, paths).leftovers
         print(f"{_mib(gone)} MiB freed.")
+
+
+def _agrees() -> bool:
+    try:
+        return Confirm.ask("Remove it?", default=False)
+    except EOFError:  # Ctrl-D is no answer; Ctrl-C ends all
+        print()
+        return False
 
 
 def _to_json(seen: "Cleaning", gone: "tuple[Leftover, ...]") -> dict[str, object]:
