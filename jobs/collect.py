@@ -9,6 +9,7 @@ from jobs.run_folder import RunFolder
 from suite.atomic import whole_file, write_whole
 from suite.canonical import digest
 from suite.errors import UserError
+from suite.files import read_file
 from suite.journal import JournalContent, read_journal
 from suite.results.merge_files import merge_files
 from suite.results.rows import Results
@@ -66,7 +67,7 @@ def left_by(
     if has_shard(folder, index):
         yield folder.shard(index)
     hosts = [host for host in folder.journal_hosts(index) if host not in known]
-    sizes = {host: folder.journal(index, host).stat().st_size for host in hosts}
+    sizes = {host: folder.journal(index, host).lstat().st_size for host in hosts}
     more = [host for host in hosts if _line(folder, index, host, sizes[host]) not in held]
     if more:
         yield slice_results(folder, plan, index, more)
@@ -93,9 +94,9 @@ def write_shard(folder: RunFolder, index: int, results: Results) -> None:
 def _journals_in_shard(folder: RunFolder, index: int) -> set[str]:
     """Return the lines of the journals that the slice's shard was made of, as far as is known."""
     try:
-        seal, *lines = folder.shard_journals(index).read_text().split("\n")
+        seal, *lines = read_file(folder.shard_journals(index)).decode().split("\n")
         return {*lines} if seal and seal == seal_in(folder.shard(index)) else set()
-    except OSError:
+    except (OSError, ValueError):
         return set()
 
 
@@ -173,8 +174,9 @@ def _has_collected(folder: RunFolder, made_of: str) -> bool:
     Times are held against nothing but what they were: clocks differ, and jump.
     """
     try:
-        return folder.collected_file.read_text() == made_of + _seen(folder.results_file)
-    except OSError:
+        said = read_file(folder.collected_file).decode()
+        return said == made_of + _seen(folder.results_file)
+    except (OSError, ValueError):
         return False
 
 

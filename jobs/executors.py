@@ -12,6 +12,7 @@ from submitit.core.utils import FailedJobError, UncompletedJobError
 
 from jobs.run_folder import RunFolder, check_ours
 from jobs.worker import Outcome, measure_slice
+from suite.files import writable
 
 ExecutorName = Literal["debug", "local"]
 EXECUTORS: tuple[str, ...] = get_args(ExecutorName)
@@ -54,7 +55,7 @@ def _stderr_in(log: Path) -> Iterator[None]:
     submitit's local executor hands ours to the process that watches over the job, and Ctrl-C would
     have that one print a traceback in the user's face.
     """
-    ours, theirs = os.dup(2), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    ours, theirs = os.dup(2), writable(log, os.O_APPEND)
     os.dup2(theirs, 2)
     try:
         yield

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from suite.files import write_file
 from suite.rounds import Progress
 
 TELL_EVERY_S = 10.0
@@ -47,5 +48,5 @@ class Teller:
     def _write(self, progress: Progress) -> None:
         # Without fsync: the disk's work would fall into the next trial.
         temporary = self._file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(progress)))
+        write_file(temporary, json.dumps(asdict(progress)))
         temporary.replace(self._file)

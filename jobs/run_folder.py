@@ -14,7 +14,7 @@ from secrets import token_hex
 from jobs.provenance import provenance
 from suite.atomic import write_whole
 from suite.errors import UserError, no_locks
-from suite.files import file_name, read_file
+from suite.files import file_name, read_file, refuse_link
 from suite.sweep import Sweep
 
 
@@ -166,6 +166,7 @@ def open_run(path: Path, sweep: Sweep) -> Iterator[RunFolder]:
     missing = [part for part in (folder.path, *folder.path.parents) if not part.exists()]
     if not missing:
         _check_owner(folder, sweep)
+    _check_links(folder)
     for sub in ("journals", "shards", "logs"):
         (folder.path / sub).mkdir(parents=True, exist_ok=True)
     with held(folder):
@@ -195,6 +196,7 @@ def take_up(path: Path) -> Iterator[RunFolder]:
         If `path` holds none, or another process has it.
     """
     folder = submitted(path)
+    _check_links(folder)
     with held(folder):
         yield folder
 
@@ -237,6 +239,11 @@ def check_ours(folder: RunFolder) -> None:
                 whose = "everybody may write in it"
                 mend = f"`chmod -R o-w {folder.path}`, and `umask 022` before folders are made."
             raise UserError(f"{path} is not yours alone ({whose}): nothing in it is run.", mend)
+
+
+def _check_links(folder: RunFolder) -> None:
+    for sub in ("journals", "shards", "logs", "logs/build", "logs/slurm", "logs/submitit"):
+        refuse_link(folder.path / sub)
 
 
 def _check_owner(folder: RunFolder, sweep: Sweep) -> None:

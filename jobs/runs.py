@@ -20,6 +20,7 @@ from suite.artifacts.store import Artifact, ArtifactStore
 from suite.cells import Cell, axes_of
 from suite.doctor import GLANCE_S, warnings
 from suite.errors import InternalError, UserError, nearest
+from suite.files import read_end, write_file
 from suite.sweep import Measure, Sweep
 
 
@@ -179,8 +180,7 @@ def _measure(folder: RunFolder, index: int, executor: ExecutorName, display: Dis
         raise UserError(outcome.mistake)
     if outcome.fault:
         log = folder.logs / f"fault-{index:05d}.log"
-        log.write_text(outcome.fault)
+        write_file(log, outcome.fault)
         raise InternalError(f"A job ended by an error inside litesweep; {log} has all of it.")
-    unprofiled = folder.unprofiled(index, platform.node())
-    for line in unprofiled.read_text().splitlines() if unprofiled.exists() else ():
+    for line in read_end(folder.unprofiled(index, platform.node())).splitlines():
         display.say(line)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from jobs.plan import PlannedArtifact
+from suite.files import write_file
 
 PREFIX = "litesweep-staged-"
 PIECE_BYTES = 4 * 2**20
@@ -43,9 +44,10 @@ def staged(
                 copies = _copied(stack, artifacts, where)
             except OSError as error:
                 stack.close()
-                failure.write_text(
+                write_file(
+                    failure,
                     f"Artifacts could not be staged in {where}: {error.strerror}. "
-                    "Trials read them from the shared store."
+                    "Trials read them from the shared store.",
                 )
         yield {
             cell_id: replace(artifact, path=copies.get(artifact.path, artifact.path))

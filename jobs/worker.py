@@ -34,6 +34,7 @@ from suite.cgroup import cpu_quota
 from suite.doctor import GLANCE_S, examine, warnings
 from suite.energy import Power, find_counters, idle_power
 from suite.errors import BROKEN, NO_ROOM, UserError
+from suite.files import refuse_link, write_file
 from suite.journal import Journal, read_journal
 from suite.node import describe_node
 from suite.process import is_running
@@ -101,7 +102,7 @@ def measure_on_cluster(run_path: str, index: int, mpi: bool, stage: str = "") ->
             print(f"litesweep: {text}", file=sys.stderr, flush=True)
         with suppress(OSError):
             folder.job_logs(index).mkdir(parents=True, exist_ok=True)
-            folder.word(index, platform.node()).write_text(text)
+            write_file(folder.word(index, platform.node()), text)
         world.abort()
 
 
@@ -111,7 +112,7 @@ def _outcome(error: Exception, run_path: str) -> Outcome:
     if isinstance(error, OSError) and error.errno in (
         *NO_ROOM,
         *BROKEN,
-        *(errno.EROFS, errno.EACCES),
+        *(errno.EROFS, errno.EACCES, errno.ENXIO),
     ):
         where = error.filename or run_path
         return Outcome(mistake=f"{where} cannot be read or written: {error.strerror}.")
@@ -134,7 +135,11 @@ def _measure(
     node = describe_node()
     places = read_cpus(granted_cpus())
     cpus = pin_order(places)
-    folder.job_logs(index).mkdir(parents=True, exist_ok=True)
+    journals = folder.journal(index, node.host).parent
+    for mine in (folder.job_logs(index), journals):
+        refuse_link(mine)
+        mine.mkdir(parents=True, exist_ok=True)
+    sync(journals.parent)  # a journal in a folder that a power cut takes away is no journal
     flags = _check_node(node, slice_, cpus, folder.warning(index, node.host))
     hosts = world.share(node.host)
     if len({*hosts}) < len(hosts):
@@ -154,9 +159,6 @@ def _measure(
     # What was measured before may still lack its profile.
     touched = [*planned] if measure.profile else [cell.cell_id for cell in cells]
     shared = {cell_id: plan.artifacts[planned[cell_id].artifact_key] for cell_id in touched}
-    journals = folder.journal(index, node.host).parent
-    journals.mkdir(parents=True, exist_ok=True)
-    sync(journals.parent)  # a journal in a folder that a power cut takes away is no journal
     with (
         staged(shared, stage, folder.unstaged(index, node.host)) as artifacts,
         Journal(folder.journal(index, node.host), plan.run_id) as journal,
@@ -199,7 +201,7 @@ def _measure(
                 meter=meter,
                 report=teller.tell,
             )
-            folder.unprofiled(index, node.host).write_text("\n".join(lacks))
+            write_file(folder.unprofiled(index, node.host), "\n".join(lacks))
         teller.tell_the_end(len(cells))
     world.wait(_vigil(folder, plan, index, hosts, world.rank).look)
     gathered = world.gather(slice_results(folder, plan, index, [node.host], _job(slice_)))
@@ -268,7 +270,7 @@ def _check_node(node: NodeRow, slice_: Slice, cpus: tuple[int, ...], warning: Pa
             f"expects {slice_.expect} for {slice_.cpu_type!r}: its trials are not valid."
         )
     if said:
-        warning.write_text("\n".join(said))
+        write_file(warning, "\n".join(said))
     return flags
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from suite.atomic import sync
 from suite.errors import UserError, no_locks
-from suite.files import read_file
+from suite.files import read_file, writable
 from suite.results.normal import KINDS, check_types, normal
 from suite.results.rows import InstanceRow, NodeRow, OperatorRow, Ragged, StateRow, TrialRow
 
@@ -80,7 +80,7 @@ class Journal:
 
     def __init__(self, path: Path, run_id: str) -> None:
         self._run_id = run_id
-        self._file = path.open("ab+", buffering=0)
+        self._file = os.fdopen(writable(path, os.O_APPEND), "ab+", buffering=0)
         try:
             self._lock(path)
             self._file.seek(0)

@@ -10,8 +10,10 @@ import pytest
 import analysis
 from jobs.cli import NOT_OURS
 from jobs.cluster.images import image_sha256
-from jobs.cluster.sent import read_sent
+from jobs.cluster.sent import read_sent, record_answer, record_intent
 from jobs.cluster.site import Site
+from jobs.cluster.status import status
+from jobs.collect import collect
 from jobs.data import with_data
 from jobs.plan import Plan
 from jobs.run_folder import RunFolder
@@ -22,6 +24,8 @@ from suite.models.tflite_file import read_tflite
 from suite.results.read import read_results
 from suite.results.stored import open_stored
 from tests.conftest import Litesweep
+from tests.faults.made_up import a_run, job
+from tests.test_slurm import command
 
 A_SWEEP = 'name = "s"\n[axes]\nmodel = ["m"]\n[models.m]\nsource = "keras:ResNet50"\n'
 READERS: dict[str, Callable[[Path], object]] = {
@@ -112,3 +116,47 @@ def test_a_pipe_in_a_saved_model(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "saved" / "variables" / "variables.index")
     with pytest.raises(UserError, match=r"variables\.index.* is a pipe"):
         resolve_source("m", ModelSpec(source="saved"), tmp_path)
+
+
+NO_LOGS = ("job-00000/c1.json", "job-00000/c1.txt", "job-00000/c1.warning", "slurm/7_0_log.err")
+
+
+@pytest.mark.parametrize(
+    "kind", ["a pipe", "a link to nothing", "a folder", "not a letter", "long"]
+)
+def test_logs_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """What a run of strangers has in place of its logs, and of what it was collected from."""
+    run = a_run(tmp_path / "run")
+    assert not job(run).mistake
+    collect(run)
+    before = run.results_file.read_bytes()
+    for path in (run.collected_file, run.shard_journals(0), run.results_file):
+        path.unlink()
+    notes = [run.collected_file, run.shard_journals(0)]
+    for path in (*notes, *(run.logs / name for name in NO_LOGS)):
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(exist_ok=True)
+        match kind:
+            case "a pipe":
+                os.mkfifo(path)
+            case "a link to nothing":
+                path.symlink_to("nothing")
+            case "a folder" if path not in notes:
+                path.mkdir()
+            case "not a letter":
+                path.write_bytes(b"\xff\xfe")
+            case "long":
+                with path.open("wb") as file:
+                    file.truncate(2**40)
+    if kind != "long":
+        collect(run)
+        assert run.results_file.read_bytes() == before
+    run.shard(0).unlink()
+    run.site_file.write_text("{}")
+    record_intent(run, "n-0", [0])
+    record_answer(run, "n-0", ["7"])
+    for name in ("squeue", "sacct"):
+        command(tmp_path, name, "exit 0")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    [seen] = status(run).jobs
+    assert seen.state == "failed" and seen.reason

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from jobs.clean import clean
 from jobs.cluster.container import check_folders
 from jobs.cluster.images import image_sha256
+from jobs.cluster.sent import record_intent
 from jobs.cluster.site import Site
 from jobs.cluster.slurm import Request, send
 from jobs.collect import collect
 from jobs.executors import run_job
-from jobs.run_folder import RunFolder, default_folder, open_run
+from jobs.run_folder import RunFolder, default_folder, open_run, take_up
 from suite import Axes, ModelSpec, Sweep, UserError
 from suite.results.write import write_results
 from suite.text import harmless
@@ -249,13 +250,19 @@ def test_where_everybody_may_write_no_run_is_begun(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def a_letter(folder: Path) -> Path:
+    """Write a file that is none of a run's."""
+    letter = folder / "home" / "letter"
+    letter.parent.mkdir()
+    letter.write_text("dear")
+    return letter
+
+
 def test_no_link_in_a_run_s_folder_is_written_or_cleaned_through(
     litesweep: Litesweep, tmp_path: Path
 ) -> None:
     """What comes as an archive may have links in it."""
-    letter = tmp_path / "home" / "letter"
-    letter.parent.mkdir()
-    letter.write_text("dear")
+    letter = a_letter(tmp_path)
     run = made_up_run(tmp_path / "run")
     assert not job(run).mistake
     collect(run)
@@ -271,6 +278,37 @@ def test_no_link_in_a_run_s_folder_is_written_or_cleaned_through(
         done = litesweep(word, run.path)
         assert done.returncode == 2 and "is a link" in done.stderr, done.stderr
     assert letter.read_text() == "dear"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("logs/job-00000", "logs/job-00000/c1.tmp"),
+        *("journals/job-00000", "journals/job-00000/c1.journal"),
+    ],
+)
+def test_nor_by_a_job(tmp_path: Path, name: str) -> None:
+    letter = a_letter(tmp_path)
+    run = made_up_run(tmp_path / "run")
+    link = run.path / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(letter if link.suffix else letter.parent)
+    assert str(link) in job(run).mistake
+    assert [*letter.parent.iterdir()] == [letter] and letter.read_text() == "dear"
+
+
+@pytest.mark.parametrize("name", ["journals", "shards", "logs", "logs/submitit", "sent.jsonl"])
+def test_nor_by_what_submits_jobs(tmp_path: Path, name: str) -> None:
+    letter = a_letter(tmp_path)
+    run = made_up_run(tmp_path / "run")
+    run.site_file.write_text("{}")
+    link = run.path / name
+    if link.is_dir():
+        link.rmdir()
+    link.symlink_to(letter if link.suffix else letter.parent)
+    with pytest.raises(UserError, match="is a link"), take_up(run.path):
+        record_intent(run, "a job", [0])
+    assert [*letter.parent.iterdir()] == [letter] and letter.read_text() == "dear"
 
 
 def test_nor_does_the_id_of_a_run_lead_elsewhere(tmp_path: Path) -> None:

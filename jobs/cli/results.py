@@ -10,6 +10,7 @@ from rich.console import Console
 
 from jobs.cli.options import AsJson, RunPath
 from suite.errors import UserError
+from suite.files import refuse_link
 
 
 def show(
@@ -91,8 +92,7 @@ def _beside(run: Path, name: str) -> Path:
     """
     path = (run if run.is_dir() else run.parent) / name
     for each in (path, *path.glob("*")):
-        if each.is_symlink():
-            raise UserError(f"{each} is a link to another place.", "Say where to: --out.")
+        refuse_link(each, "Say where to: --out.")
     return path
 
 

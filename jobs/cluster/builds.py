@@ -18,6 +18,7 @@ from suite.artifacts.build import Built, build_artifacts
 from suite.artifacts.store import ArtifactStore
 from suite.atomic import write_whole
 from suite.errors import UserError
+from suite.files import read_file
 from suite.models.source import EXAMPLE_DATA
 from suite.sweep import Sweep
 
@@ -84,7 +85,7 @@ def build_on_cluster(
                 f"Its log: {log}",
             )
         time.sleep(LOOK_EVERY_S / 4)
-    said = json.loads(built_file.read_text())
+    said = json.loads(read_file(built_file))
     if "mistake" in said:
         raise UserError(said["mistake"])
     by_cell = _BUILT.validate_python(said["built"])

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from jobs.run_folder import RunFolder
 from suite.errors import UserError
-from suite.files import read_file
+from suite.files import read_file, writable
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ def record_cancel(folder: RunFolder, name: str, job_ids: Sequence[str]) -> None:
 
 
 def _append(folder: RunFolder, record: dict[str, object]) -> None:
-    with folder.sent_file.open("a") as file:
+    with os.fdopen(writable(folder.sent_file, os.O_APPEND), "a") as file:
         # In front: a line that was cut off must not swallow this one.
         file.write(("\n" if file.tell() else "") + json.dumps(record))
         file.flush()

@@ -24,6 +24,7 @@ from jobs.plan import Plan, Slice
 from jobs.run_folder import RunFolder
 from jobs.world import START_S
 from suite.errors import UserError
+from suite.files import read_end
 from suite.text import harmless
 
 STATES = ("done", "running", "pending", "failed", "waiting", "unknown")
@@ -214,7 +215,7 @@ def _job(
         end = "CANCELLED" if job_id in sent.cancelled else ended.get(job_id, "")
         state, reason = "failed", _why(folder, index, mine, end)
     # Of rank 0, or of the rank that has said most.
-    log = max(mine, key=lambda path: path.stat().st_size, default=None)
+    log = max(mine, key=lambda path: path.lstat().st_size, default=None)
     return JobStatus(
         slice=index,
         cpu_type=slice_.cpu_type,
@@ -229,7 +230,7 @@ def _job(
         warnings=tuple(
             harmless(line)
             for path in sorted(folder.job_logs(index).glob("*.warning"))
-            for line in path.read_text(errors="replace").splitlines()
+            for line in read_end(path).splitlines()
         ),
     )
 
@@ -240,7 +241,7 @@ def _has_begun(folder: RunFolder, index: int, sent: Sent | None) -> bool:
         return False
     since = datetime.fromisoformat(sent.at).timestamp()
     told = folder.job_logs(index).glob("*.json")
-    return any(path.stat().st_mtime > since for path in told)
+    return any(path.lstat().st_mtime > since for path in told)
 
 
 def _rank_logs(folder: RunFolder) -> dict[str, list[Path]]:
@@ -257,7 +258,7 @@ def _progress(folder: RunFolder, index: int, every_node: bool) -> tuple[int, flo
     said = []
     for path in folder.job_logs(index).glob("*.json"):
         try:
-            told = json.loads(path.read_text())
+            told = json.loads(read_end(path))
             done, left_s = int(told["cells_done"]), float(told["seconds_left"])
             if math.isfinite(left_s):
                 said.append((done, left_s))
@@ -272,7 +273,7 @@ def _progress(folder: RunFolder, index: int, every_node: bool) -> tuple[int, flo
 def _why(folder: RunFolder, index: int, logs: Sequence[Path], state: str) -> str:
     """Return why a job that has ended did not end well: its own word, or what others say of it."""
     told = sorted(folder.job_logs(index).glob("*.txt"))
-    words = [harmless(path.read_text(errors="replace").strip()) for path in told]
+    words = [harmless(read_end(path).strip()) for path in told]
     if any(words):
         return _in_short(next(filter(None, words)))
     # "FAILED" tells nothing that is not seen already.
@@ -292,7 +293,7 @@ def _in_short(word: str) -> str:
 
 def _telling_lines(logs: Sequence[Path]) -> list[str]:
     """Return up to two lines of all ranks' standard errors that say what happened."""
-    texts = (COLOUR.sub("", path.read_text(errors="replace")) for path in logs)
+    texts = (COLOUR.sub("", read_end(path)) for path in logs)
     text = "\n".join(harmless(BEGUN.split(said)[-1]) for said in texts)
     lines = (
         OURS.findall(text)

@@ -20,6 +20,7 @@ from suite.artifacts.builder import REQUEST
 from suite.artifacts.request import ArtifactRequest
 from suite.artifacts.store import LOOK_EVERY_S, Artifact, ArtifactStore
 from suite.errors import UserError
+from suite.files import writable
 from suite.process import signal_name
 from suite.topology import granted_cpus
 
@@ -180,7 +181,7 @@ class _Work:
             "memory_bytes": free_memory_bytes() + UNTOUCHED_BYTES,
         }
         log = self.logs / f"{request.name.replace(' ', '-')}.log"
-        with log.open("wb") as stderr:
+        with os.fdopen(writable(log, os.O_TRUNC), "wb") as stderr:
             process = self._start(stderr.fileno())
             try:
                 output, _ = process.communicate(json.dumps(said).encode())

@@ -18,7 +18,7 @@ from pathlib import Path
 from suite.artifacts.store import HALF_BUILT, ArtifactStore
 from suite.atomic import write_whole
 from suite.errors import UserError
-from suite.files import file_name
+from suite.files import file_name, read_file
 
 KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -170,7 +170,7 @@ def _file(store: ArtifactStore, run_id: str) -> Path:
 
 def _read(path: Path) -> Need | None:
     try:
-        said = json.loads(path.read_text())
+        said = json.loads(read_file(path))
         need = Need(said["run_id"], Path(said["folder"]), frozenset(said["keys"]))
         return need if path.name == f"{need.run_id}.json" else None
     except (OSError, ValueError, KeyError, TypeError):

@@ -14,6 +14,7 @@ from typing import Self
 
 from suite.atomic import sync
 from suite.errors import UserError
+from suite.files import read_file
 from suite.results.normal import check_types
 from suite.results.rows import ArtifactRow
 from suite.runtimes.names import ABOUT, LITERT
@@ -68,7 +69,7 @@ class ArtifactStore:
         """Return the artifact of `key`, if it is there, and whole."""
         folder = self.folder(key)
         try:
-            said = json.loads((folder / DESCRIPTION).read_text())
+            said = json.loads(read_file(folder / DESCRIPTION))
             row = ArtifactRow(**said["row"])
             path = folder / Path(said.get("file", ABOUT[LITERT].file)).name
             rough_latency_ns = int(said["rough_latency_ns"])

@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import IO
 
+from suite.files import open_file
+
 MARK = b"\nlitesweep sha256 "
 SIZE = len(MARK) + 64 + 1
 PIECE_BYTES = 1 << 20
@@ -44,7 +46,7 @@ def seal_in(path: Path) -> str:
     OSError
         If the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         _to_seal(file)
         last = file.read()
     return last.decode(errors="replace").strip() if last.startswith(MARK) else ""
