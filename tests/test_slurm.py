@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import textwrap
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from submitit.slurm.slurm import _make_sbatch_string
 
 from jobs.cluster.batch import BEGUN, LATE_S, srun_again
@@ -26,7 +28,7 @@ from jobs.cluster.slurm import (
     python,
     send,
 )
-from jobs.cluster.status import _telling_lines
+from jobs.cluster.status import RunStatus, _telling_lines, print_status
 from jobs.run_folder import RunFolder
 from suite.errors import UserError
 from tests.conftest import REPOSITORY
@@ -323,6 +325,13 @@ def test_what_we_have_cancelled_is_known_without_the_accounting(tmp_path: Path) 
     record_cancel(folder, "n-0", ["77_1"])
     record_cancel(folder, "n-0", ["77_0"])
     assert read_sent(folder)[0].cancelled == ("77_1", "77_0")
+
+
+def test_status_tells_of_cells_that_no_job_measures() -> None:
+    console = Console(file=StringIO(), width=60)
+    print_status(RunStatus("run", "n", (), cells=2, live=0, scheduler=""), console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert said.startswith("n: 0 jobs\n0 of 2 cells done\n2 cells are in no job")
 
 
 def test_the_cluster_has_a_say_in_the_size_of_an_array(tmp_path: Path, commands: Path) -> None:

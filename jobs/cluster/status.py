@@ -328,9 +328,17 @@ def _ended(host: str, rank: str, by: signal.Signals) -> str:
 def print_status(seen: RunStatus, console: Console) -> None:
     """Print the status for people."""
     states = ", ".join(f"{seen.count(s)} {s}" for s in STATES if seen.count(s))
-    console.print(f"{seen.name}: {len(seen.jobs)} jobs ({states})", highlight=False)
+    by_state = f" ({states})" if states else ""
+    console.print(f"{seen.name}: {len(seen.jobs)} jobs{by_state}", highlight=False)
     left = f", about {duration(seen.seconds_left)} left" if seen.seconds_left else ""
     console.print(f"{seen.cells_done} of {seen.cells} cells done{left}", highlight=False)
+    if unbuilt := seen.cells - sum(job.cells for job in seen.jobs):
+        console.print(
+            f"{unbuilt} cells are in no job, for want of an artifact: `litesweep collect` and "
+            f"`show` say why of {seen.run}",
+            highlight=False,
+            soft_wrap=True,
+        )
     open_ = [job for job in seen.jobs if job.state != "done"]
     open_ = sorted(open_, key=lambda job: job.state != "failed")[:MOST_JOBS]
     if open_:
