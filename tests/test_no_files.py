@@ -110,6 +110,16 @@ def test_links_in_a_ring(tmp_path: Path, litesweep: Litesweep) -> None:
     assert done.returncode == 2 and "symbolic links" in done.stderr, done.stderr
 
 
+def test_links_that_multiply(tmp_path: Path) -> None:
+    for n in range(40):
+        (tmp_path / "saved" / f"{n}").mkdir(parents=True)
+        for name in "ab":
+            (tmp_path / "saved" / f"{n}" / name).symlink_to(f"../{n + 1}")
+    (tmp_path / "saved" / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(UserError, match="more than 10000 links"):
+        resolve_source("m", ModelSpec(source="saved"), tmp_path)
+
+
 def test_a_pipe_in_a_saved_model(tmp_path: Path) -> None:
     (tmp_path / "saved" / "variables").mkdir(parents=True)
     (tmp_path / "saved" / "saved_model.pb").write_bytes(b"")

@@ -4,6 +4,7 @@ import hashlib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,8 @@ from suite.models.tflite_file import read_tflite
 APPLICATION = "keras:"
 EXAMPLE = "example:"
 EXAMPLE_DATA = {"mnist": Path(__file__).parent.parent / "data" / "mnist.npz"}
+MOST_LINKS = 10_000
+"""In a folder: forty folders, each with two links to the next, are a million million folders."""
 KINDS = "a .keras file, a SavedModel folder or a .tflite file"
 
 EXAMPLE_MODELS = {"mnist-cnn": Path(__file__).parent / "mnist_cnn.py"}
@@ -174,20 +177,27 @@ def hash_file(path: Path) -> str:
         raise UserError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
 
 
-def _files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-    """Yield the files in a folder, also those in folders that are links, but for links upwards."""
-    above |= {folder.resolve()}
+def _files(folder: Path, *above: Path, links: Iterator[int]) -> Iterator[Path]:
+    """Yield the files in a folder, also those in folders that are links, but for links upwards.
+
+    `above` is where the folder really is, behind where those really are that it is in.
+    """
     for path in folder.iterdir():
         if path.is_file():
             yield path
-        elif path.is_dir() and path.resolve() not in above:
-            yield from _files(path, above)
+        elif path.is_dir() and (inner := (above[-1] / path.name).resolve()) not in above:
+            if path.is_symlink() and next(links) >= MOST_LINKS:
+                raise UserError(
+                    f"{str(path)!r} is one of more than {MOST_LINKS} links to folders.",
+                    "Give a folder that holds its files itself.",
+                )
+            yield from _files(path, *above, inner, links=links)
         elif path.exists() and not path.is_dir():
             raise UserError(f"{str(path)!r} is a pipe or a device, and no file.", "Take it out.")
 
 
 def _folder_sha256(folder: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted(_files(folder, frozenset())):
+    for path in sorted(_files(folder, folder.resolve(), links=count())):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{hash_file(path)}\n".encode())
     return digest.hexdigest()
