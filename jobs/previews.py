@@ -149,7 +149,7 @@ def print_preview(seen: dict[str, Any], console: Console) -> None:
     console.print(f"{len(seen['artifacts'])} artifact{plural}, {len(waiting)} of them to build:")
     for artifact in seen["artifacts"]:
         state = artifact["refusal"] or ("in the store" if artifact["built"] else "to build")
-        console.print(f"  {artifact['name']}: {state}")
+        console.print(f"  {artifact['name']}: {state}", markup=False)
     console.print(
         f"Projected: {duration(seen['projected_build_seconds'])} to build, "
         f"{duration(seen['projected_measure_seconds'])} to measure."

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Iterator
@@ -237,7 +238,8 @@ def check_ours(folder: RunFolder) -> None:
             whose = "another user's"
             if seen.st_uid == os.geteuid():
                 whose = "everybody may write in it"
-                mend = f"`chmod -R o-w {folder.path}`, and `umask 022` before folders are made."
+                command = f"chmod -R o-w {shlex.quote(str(folder.path))}"
+                mend = f"`{command}`, and `umask 022` before folders are made."
             raise UserError(f"{path} is not yours alone ({whose}): nothing in it is run.", mend)
 
 

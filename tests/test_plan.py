@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,11 @@ def test_progress_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str])
             phase.draw(step / 100, f"trial {step} [red]of[/red] many")
     # A line now and then, not one each, and the text as it is.
     assert capsys.readouterr().out == "measuring: 0%, trial 0 [red]of[/red] many\n"
+
+
+def test_nor_is_it_markup_where_there_is_one() -> None:
+    """What a build writes, and what Slurm gives for a reason, is shown there."""
+    console = Console(file=StringIO(), force_terminal=True, width=80)
+    with Display(console).phase("building") as phase:
+        phase.draw(0.5, "Setting up [/usr/bin]")
+    assert "Setting up [/usr/bin]" in console.file.getvalue()  # type: ignore[attr-defined]

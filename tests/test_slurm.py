@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 from submitit.slurm.slurm import _make_sbatch_string
 
@@ -28,7 +31,7 @@ from jobs.cluster.slurm import (
     python,
     send,
 )
-from jobs.cluster.status import RunStatus, _telling_lines, print_status
+from jobs.cluster.status import JobStatus, RunStatus, _telling_lines, print_status
 from jobs.run_folder import RunFolder
 from suite.errors import UserError
 from tests.conftest import REPOSITORY
@@ -325,6 +328,20 @@ def test_what_we_have_cancelled_is_known_without_the_accounting(tmp_path: Path) 
     record_cancel(folder, "n-0", ["77_1"])
     record_cancel(folder, "n-0", ["77_0"])
     assert read_sent(folder)[0].cancelled == ("77_1", "77_0")
+
+
+@settings(max_examples=20)
+@given(st.text(max_size=40) | st.sampled_from(["[/b]", "[link=x]y[/]", "\x1b]0;x\x07"]))
+def test_status_tells_of_strangers_words_as_text(text: str) -> None:
+    """In a run's name, its place, what Slurm or a log says of a job."""
+    console = Console(file=StringIO(), width=1000)
+    job = JobStatus(0, text, 1, "failed", text, text, text, 1, 0, 1.0, (text,))
+    print_status(RunStatus(f"/{text}", text, (job,), 1, 0, text), console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b" not in said
+    if text.isprintable():
+        assert said.startswith(f"{text}: 1 jobs")
+        assert f"litesweep resume {shlex.quote(f'/{text}')}" in said
 
 
 def test_status_tells_of_cells_that_no_job_measures() -> None:

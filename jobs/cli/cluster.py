@@ -1,6 +1,7 @@
 """`litesweep submit | status | resume | cancel | collect`: a sweep on a Slurm cluster."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -115,7 +116,8 @@ def wait_for(folder: Path) -> NoReturn:
     try:
         seen = wait(folder)
     except KeyboardInterrupt:
-        fail(f"no longer waiting; the jobs go on: litesweep status {folder}", 130)
+        command = f"litesweep status {shlex.quote(str(folder))}"
+        fail(f"no longer waiting; the jobs go on: {command}", 130)
     path = collect_run(folder)
     results = analysis.open_results(path)
     Console().print(analysis.to_rich_table(results))

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shlex
 import shutil
 import signal
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from jobs.cluster.batch import BEGUN
 from jobs.cluster.sent import Sent, read_sent
@@ -327,17 +329,18 @@ def _ended(host: str, rank: str, by: signal.Signals) -> str:
 
 def print_status(seen: RunStatus, console: Console) -> None:
     """Print the status for people."""
+
+    def say(line: str) -> None:
+        console.print(harmless(line), markup=False, highlight=False, soft_wrap=True)
+
     states = ", ".join(f"{seen.count(s)} {s}" for s in STATES if seen.count(s))
-    by_state = f" ({states})" if states else ""
-    console.print(f"{seen.name}: {len(seen.jobs)} jobs{by_state}", highlight=False)
+    say(f"{seen.name}: {len(seen.jobs)} jobs" + (f" ({states})" if states else ""))
     left = f", about {duration(seen.seconds_left)} left" if seen.seconds_left else ""
-    console.print(f"{seen.cells_done} of {seen.cells} cells done{left}", highlight=False)
+    say(f"{seen.cells_done} of {seen.cells} cells done{left}")
     if unbuilt := seen.cells - sum(job.cells for job in seen.jobs):
-        console.print(
+        say(
             f"{unbuilt} cells are in no job, for want of an artifact: `litesweep collect` and "
-            f"`show` say why of {seen.run}",
-            highlight=False,
-            soft_wrap=True,
+            f"`show` say why of {seen.run}"
         )
     open_ = [job for job in seen.jobs if job.state != "done"]
     open_ = sorted(open_, key=lambda job: job.state != "failed")[:MOST_JOBS]
@@ -345,21 +348,22 @@ def print_status(seen: RunStatus, console: Console) -> None:
         table = Table("job", "CPU type", "nodes", "cells done", "state", box=None)
         for job in open_:
             done = f"{job.cells_done} of {job.cells}"
-            table.add_row(job.job_id or "-", job.cpu_type, str(job.nodes), done, job.state)
+            words = (job.job_id or "-", job.cpu_type, str(job.nodes), done, job.state)
+            table.add_row(*(Text(harmless(word)) for word in words))
         console.print(table)
     if more := len(seen.jobs) - seen.count("done") - len(open_):
-        console.print(f"and {more} more jobs: litesweep status --json", highlight=False)
+        say(f"and {more} more jobs: litesweep status --json")
     for job in open_:
         if job.reason and job.state in ("failed", "pending"):
-            console.print(f"{job.job_id or job.slice}: {job.reason}", markup=False, soft_wrap=True)
+            say(f"{job.job_id or job.slice}: {job.reason}")
             if job.log and job.state == "failed":
-                console.print(f"  log: {job.log}", markup=False, highlight=False, soft_wrap=True)
+                say(f"  log: {job.log}")
     warnings = [*dict.fromkeys(warning for job in seen.jobs for warning in job.warnings)]
     for warning in warnings[:MOST_WARNINGS]:
-        console.print(warning, markup=False, highlight=False, soft_wrap=True)
+        say(warning)
     if more := len(warnings[MOST_WARNINGS:]):
-        console.print(f"and {more} more warnings: {seen.run}/logs/*/*.warning", soft_wrap=True)
+        say(f"and {more} more warnings: {seen.run}/logs/*/*.warning")
     if seen.scheduler:
-        console.print(f"Slurm was not asked: {seen.scheduler}", markup=False, soft_wrap=True)
+        say(f"Slurm was not asked: {seen.scheduler}")
     if seen.count("failed", "waiting"):
-        console.print(f"litesweep resume {seen.run}", highlight=False, soft_wrap=True)
+        say(f"litesweep resume {shlex.quote(seen.run)}")
