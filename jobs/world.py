@@ -1,6 +1,7 @@
 """The ranks of a job: one on each node, alone or in one MPI world."""
 
 import os
+import platform
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -78,13 +79,21 @@ class MpiWorld:
     Raises
     ------
     UserError
-        If they are not as many as the job has tasks: each would measure alone and take itself for
-        the first.
+        If there is no MPI, or they are not as many as the job has tasks: each would measure alone
+        and take itself for the first.
     """
 
     def __init__(self, tasks: int) -> None:
         signal.alarm(START_S)
-        from mpi4py import MPI
+        try:
+            from mpi4py import MPI
+        except (ImportError, RuntimeError) as error:
+            why = "; ".join(str(error).splitlines())
+            raise UserError(
+                f"MPI cannot be loaded on {platform.node()}: {why}.",
+                "Install litesweep[cluster] and an MPI library, such as the wheel mpich, where the "
+                "ranks run.",
+            ) from error
 
         signal.alarm(0)
         self._mpi: Any = MPI

@@ -358,21 +358,32 @@ def test_the_cluster_has_a_say_in_the_size_of_an_array(tmp_path: Path, commands:
     assert max_array(site(tmp_path, ("[mpi]", "[slurm]\narray = 20\n[mpi]"))) == 20
 
 
-def test_an_mpi_that_does_not_start_ends_the_rank(tmp_path: Path) -> None:
-    """In C code that keeps the interpreter's lock, as MPI_Init does where PMI has lost a rank."""
+@pytest.mark.parametrize(
+    ("mpi", "code", "said"),
+    [
+        # In C code that keeps the interpreter's lock, as MPI_Init does where PMI has lost a rank.
+        ("import ctypes; ctypes.PyDLL(None).pause()", -signal.SIGALRM, ""),
+        ("raise RuntimeError('cannot load MPI library\\nlibmpi.so.40: no such file')", 1,
+         ": cannot load MPI library; libmpi.so.40: no such file.\nInstall"),
+    ],
+)  # fmt: skip
+def test_an_mpi_that_does_not_start_ends_the_rank(
+    tmp_path: Path, mpi: str, code: int, said: str
+) -> None:
     (tmp_path / "mpi4py").mkdir()
-    hangs = "import ctypes; ctypes.PyDLL(None).pause()"
     (tmp_path / "mpi4py" / "__init__.py").touch()
-    (tmp_path / "mpi4py" / "MPI.py").write_text(hangs)
-    code = "import jobs.world as w; w.START_S = 1; w.MpiWorld(2)"
+    (tmp_path / "mpi4py" / "MPI.py").write_text(mpi)
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", "import jobs.world as w; w.START_S = 1; w.MpiWorld(2)"],
         check=False,
         timeout=60,
+        capture_output=True,
+        text=True,
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"},
     )
-    assert done.returncode == -signal.SIGALRM
+    assert done.returncode == code
+    assert said in done.stderr
 
 
 def test_partitions_and_what_they_allow(tmp_path: Path, commands: Path) -> None:
