@@ -52,15 +52,16 @@ def open_history(
     xarray.Dataset
         Over `run` and the sweep's axes: `median_ns`, `ci_low_ns`, `ci_high_ns`, `status`,
         `verdict`; along `run` also `start` (of its first trial, UTC), and whatever of the runs'
-        provenance and machines (`hosts`, `cpu_name`, ...) is not the same in all.
+        provenance and machines (`hosts`, `cpu_name`, ...) is not the same in all. The attribute
+        `left_out` has a line for each run that has nothing to show, with the reason.
     str
         The name of the baseline.
 
     Raises
     ------
     UserError
-        If there are no results, or a run has an axis that another one lacks, and that has no
-        default.
+        If there are no results, or none of the runs or not the baseline has any that can be read;
+        or a run has an axis that another one lacks, and that has no default.
     """
     files = list(dict.fromkeys(_real(file) for path in paths for file in _files(Path(path))))
     base = _real(results_file(baseline)) if baseline is not None else None
@@ -69,15 +70,29 @@ def open_history(
     names = numbered(map(run_name, files))
     if not files:
         raise UserError("There is no run to open: the list is empty.")
-    opened = [open_results(file) for file in files]
-    starts = [_start(of) for of in opened]
-    for name, start in zip(names, starts, strict=True):
-        if math.isinf(start):
-            raise UserError(f"Run {name!r} has measured nothing.", "Leave it out.")
-    runs = combine({name: _of_cells(of) for name, of in zip(names, opened, strict=True)}).load()
-    times = np.array(starts).astype("int64").astype("datetime64[ns]")
+    opened: dict[str, xr.Dataset] = {}
+    left_out: list[str] = []
+    for name, file in zip(names, files, strict=True):
+        try:
+            opened[name] = _opened(file)
+        except UserError as reason:
+            if file == base or not file.exists():
+                raise
+            left_out.append(f"{name}: {reason.what}")
+    if not opened:
+        raise UserError(f"None of the runs has anything to show. {' '.join(left_out)}")
+    runs = combine({name: _of_cells(of) for name, of in opened.items()}).load()
+    times = np.array([*map(_start, opened.values())]).astype("int64").astype("datetime64[ns]")
     in_time = runs.assign_coords(start=("run", times)).sortby("start")
+    in_time.attrs["left_out"] = left_out
     return in_time, names[files.index(base)] if base else str(in_time["run"].values[0])
+
+
+def _opened(file: Path) -> xr.Dataset:
+    results = open_results(file)
+    if math.isinf(_start(results)):
+        raise UserError(f"{str(file)!r} has no trial that measured anything.")
+    return results
 
 
 def _real(file: Path) -> Path:
@@ -166,6 +181,7 @@ def history(runs: xr.Dataset, baseline: str = "", *, threshold: float = 0.01) ->
     }
     variables["run_count"] = axes, known.sum(axis=-1)
     attrs = {"baseline": baseline, "newest": names[-1], "threshold": threshold}
+    attrs["left_out"] = runs.attrs.get("left_out", [])
     return runs.assign(variables).assign_attrs(attrs)
 
 

@@ -30,13 +30,14 @@ Record = dict[str, Any]
 def history_to_json(judged: xr.Dataset) -> Record:
     """Return a history for programs; what is not known is null.
 
-    Keys: `baseline`, `newest`, `threshold`, `runs` (name and start of each); `cells`, with the axes
-    and the variables of `analysis.history`, medians by run; `steps`, the newest first.
+    Keys: `baseline`, `newest`, `threshold`, `left_out` (a line for each run that had nothing to
+    show), `runs` (name and start of each); `cells`, with the axes and the variables of
+    `analysis.history`, medians by run; `steps`, the newest first.
     """
     starts = np.datetime_as_string(judged["start"].values, unit="s", timezone="UTC").tolist()
     names = judged["run"].values.tolist()
     return {
-        **{name: judged.attrs[name] for name in ("baseline", "newest", "threshold")},
+        **{name: judged.attrs[name] for name in ("baseline", "newest", "threshold", "left_out")},
         "runs": [{"run": name, "start": start} for name, start in zip(names, starts, strict=True)],
         "cells": list(records(judged)),
         "steps": [vars(step) for step in steps(judged)],
@@ -75,7 +76,8 @@ def history_to_rich_table(judged: xr.Dataset) -> RenderableType:
         Text(f"{step_in_words(judged, step)}", style="red" if step.ratio > 1 else "green")
         for step in steps(judged)
     ]
-    return Group(table, Text(), *below, Text(history_summary(judged), style="bold"))
+    left_out = [Text(f"left out: {line}", style="yellow") for line in judged.attrs["left_out"]]
+    return Group(table, Text(), *below, *left_out, Text(history_summary(judged), style="bold"))
 
 
 def written(judged: xr.Dataset, record: Record) -> list[str]:

@@ -252,8 +252,30 @@ def test_mistakes_are_told(nights: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no run 'other'"):
         analysis.history(runs, "other")
     write_results(tmp_path / "empty.h5", a_run(({}, [])))
-    with pytest.raises(UserError, match="has measured nothing"):
+    with pytest.raises(UserError, match=r"None of the runs .* empty: .* no trial that measured"):
         analysis.open_history([tmp_path / "empty.h5"])
+    with pytest.raises(UserError, match=r"empty\.h5' has no trial"):
+        analysis.open_history([nights], tmp_path / "empty.h5")
+    with pytest.raises(UserError, match="no results file"):
+        analysis.open_history([nights, tmp_path / "mistyped.h5"])
+
+
+def test_a_run_with_nothing_to_show_is_named_and_left_out(
+    litesweep: Litesweep, tmp_path: Path
+) -> None:
+    runs = write_runs(tmp_path / "runs", {"float32": [1.0] * 6}, count=6)
+    write_results(runs[2] / "results.h5", a_run(({}, [])))
+    (runs[5] / "results.h5").write_bytes(b"cut off")
+    told = litesweep("history", "runs", "--json")
+    assert told.returncode == 0, told.stderr
+    said = json.loads(told.stdout)
+    assert [run["run"] for run in said["runs"]] == ["night00", "night01", "night03", "night04"]
+    assert [line.partition(":")[0] for line in said["left_out"]] == ["night02", "night05"]
+    assert "left out: night02: " in litesweep("history", "runs").stdout
+    assert "left out: night05: " in litesweep("history", "runs", "--html", "h.html").stdout
+    assert "Left out: night05: " in (tmp_path / "h.html").read_text()
+    gate = litesweep("history", "runs", "--fail-on-regression")
+    assert gate.returncode == 2 and "night02: " in gate.stderr
 
 
 # The command line

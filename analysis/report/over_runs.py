@@ -44,6 +44,7 @@ def history_page(judged: xr.Dataset) -> str:
         more_steps=max(0, len(found) - MOST_STEPS),
         cells=cells,
         runs=_runs(judged),
+        left_out=judged.attrs["left_out"],
     )
 
 

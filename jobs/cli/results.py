@@ -170,9 +170,14 @@ def history(
     import analysis
 
     opened, name = analysis.open_history(runs, baseline)
+    if fail_on_regression and (left_out := opened.attrs["left_out"]):
+        # It may be the newest, which is then not held against anything.
+        raise UserError(f"A run cannot be judged. {left_out[0]}", "Take it away, and ask again.")
     judged = analysis.history(opened, name, threshold=threshold)
     if html:
         print(analysis.write_history(judged, html))
+        for line in judged.attrs["left_out"]:
+            print(f"left out: {line}")
         print(analysis.history_summary(judged))
     elif as_json:
         print(json.dumps(analysis.history_to_json(judged), indent=1))
