@@ -19,6 +19,8 @@ from suite.results.columns import PIECE
 from suite.results.stored import Stored
 
 SHARES = tuple(np.linspace(0.01, 0.99, 50))
+MOST_QUANTILES = 2_000_000
+"""So many a picture of them is made of; of more, some cells are drawn at random."""
 
 
 def samples(
@@ -209,6 +211,14 @@ def quantiles(
         for number, (axis, values) in enumerate(of.axes.items()):
             coords[axis] = ("cell", np.array(values)[of.places[number][cells]])
     return xr.DataArray(found, coords, dims, attrs={"units": "ns"})
+
+
+def over_median(quantiles: xr.DataArray, results: xr.Dataset) -> xr.DataArray:
+    """Return quantiles, of all cells or of some, over the median of their cell."""
+    medians = results["median_ns"]
+    if "cell" in quantiles.dims:
+        medians = medians.sel({axis: quantiles[axis] for axis in medians.dims})
+    return quantiles / medians
 
 
 def _drawn(count: int, most: int) -> Ints:

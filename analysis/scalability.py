@@ -15,7 +15,7 @@ LEAST_COUNTS = 3
 """The universal scalability law has three parameters, the latency on one thread among them."""
 
 LAWS = ("serial_fraction", "contention", "coherency")
-RESIDUALS = ("amdahl_residual", "usl_residual")
+OF_FITS = ("amdahl_residual", "usl_residual", "usl_one_thread")
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -48,8 +48,10 @@ def scaling(results: xr.Dataset) -> xr.Dataset:
 
         Over the axes other than `threads`: `serial_fraction`, `contention` and `coherency`, each
         with `_low` and `_high`; `peak_threads`, NaN where the interval of `coherency` reaches 0;
-        `amdahl_residual` and `usl_residual`, the root of the mean squared relative error; and
-        `note`, why there is no fit: "" where there is one.
+        `amdahl_residual` and `usl_residual`, the root of the mean squared relative error;
+        `usl_one_thread`, the law's latency on one thread over the measured one: what the law's
+        speed-up is to be divided by to lie among those that were measured; and `note`, why there
+        is no fit: "" where there is one.
 
     References
     ----------
@@ -76,7 +78,7 @@ def _fits(results: xr.Dataset) -> dict[str, xr.Variable]:
     groups = [str(dim) for dim in medians.dims if dim not in ("threads", "node", "trial")]
     values = medians.transpose(*groups, "node", "trial", "threads").values
     shape = values.shape[: len(groups)]
-    names = (*(law + end for law in LAWS for end in ("", "_low", "_high")), *RESIDUALS)
+    names = (*(law + end for law in LAWS for end in ("", "_low", "_high")), *OF_FITS)
     numbers = {name: np.full(shape, np.nan) for name in (*names, "peak_threads")}
     notes = np.full(shape, "", dtype=object)
     counts, of_nodes = results["threads"].values.astype(float), hosts(results)
@@ -121,8 +123,8 @@ def _fit(latency_ns: Floats, of_nodes: Ints, counts: Floats) -> dict[str, float]
         found |= {name: value, f"{name}_low": low, f"{name}_high": high}
     if found["coherency_low"] > 0 and found["contention"] < 1:
         found["peak_threads"] = float(np.sqrt((1 - found["contention"]) / found["coherency"]))
-    found |= dict(zip(RESIDUALS, (amdahl[-1][0], usl[-1][0]), strict=True))
-    return found
+    one_thread = usl[-2][0] / np.exp(rows.mean(axis=0)[0]) if counts[0] == 1 else np.nan
+    return found | dict(zip(OF_FITS, (amdahl[-1][0], usl[-1][0], one_thread), strict=True))
 
 
 def _replicates(logs: Floats, of_nodes: Ints) -> Floats:
@@ -147,7 +149,7 @@ def _replicates(logs: Floats, of_nodes: Ints) -> Floats:
 
 
 def _parameters(logs: Floats, counts: Floats, terms: Floats) -> Floats:
-    """Return a law's parameters, over the latency on one thread, and the residual behind them.
+    """Return a law's parameters, over the latency on one thread; that latency, and the residual.
 
     Parameters
     ----------
@@ -160,7 +162,7 @@ def _parameters(logs: Floats, counts: Floats, terms: Floats) -> Floats:
     relative = terms / work[:, None]
     scale, *rest = np.linalg.lstsq(relative, np.ones_like(work), rcond=None)[0]
     error = relative @ [scale, *rest] - 1
-    return np.array([*(np.array(rest) / scale), np.sqrt(np.mean(error**2))])
+    return np.array([*(np.array(rest) / scale), scale, np.sqrt(np.mean(error**2))])
 
 
 def _jackknife(rows: Floats, estimate: Callable[[Floats], Floats]) -> list[tuple[Any, Any, Any]]:

@@ -31,7 +31,7 @@ from analysis.figures.scaling import FIT, speedup_figure
 from analysis.figures.style import spread
 from suite.quantizations import RECIPES
 from suite.results.rows import Results
-from tests.conftest import REPOSITORY, Opened
+from tests.conftest import REPOSITORY, Litesweep, Opened
 from tests.rows import a_cluster, a_run
 
 Draw = Callable[[xr.Dataset], Figure]
@@ -120,6 +120,21 @@ def test_nothing_measured_has_no_figures(opened: Opened, tmp_path: Path, trials:
     assert write_figures(opened(a_run(*trials)), tmp_path) == []
 
 
+def test_the_command_says_that_nothing_was_measured(
+    opened: Opened, litesweep: Litesweep, tmp_path: Path
+) -> None:
+    opened(a_run(({}, [])))
+    done = litesweep("figures", tmp_path)
+    assert done.returncode == 2 and "nothing was measured there" in done.stderr
+    assert not (tmp_path / "figures").exists()
+
+
+def test_names_in_any_script_are_drawn_in_silence(opened: Opened, tmp_path: Path) -> None:
+    results = opened(a_run(({"model": "\u6a21\u578b \U0001f680"}, [10**6] * 6)))
+    vector, *_ = write_figures(results, tmp_path / "f")
+    assert "\u6a21\u578b" in vector.read_text(encoding="utf-8")
+
+
 def test_a_panel_without_a_measured_cell_stays_empty(opened: Opened, tmp_path: Path) -> None:
     grid = a_grid(("float32", "int8"), (1, 2), ("good", "failed"))
     failed = {cell.cell_id for cell in grid.cells if cell.axes["model"] == "failed"}
@@ -193,7 +208,8 @@ def test_of_many_models_the_first_have_a_panel(
     results = opened(a_grid(["float32", "int8"], [1, 2], models=["one", "two", "three"]))
     figure = latency_figure(results)
     assert [panel.get_title("left") for panel in figure.axes] == ["one", "three"]
-    assert figure.get_suptitle() == "the first 2 of 3"
+    assert figure.get_supxlabel() == "drawn are the first 2 of 3"
+    assert all(panel.get_xlabel().startswith("latency") for panel in figure.axes)
     assert [path.name for path in write_figures(results, tmp_path)] == FILES
 
 
@@ -289,6 +305,58 @@ def test_a_drift_is_seen_in_the_means_of_rounds(opened: Opened) -> None:
     grid = [({"threads": n}, [10**6, 10**6, 10**6, 10**6, 12 * 10**5]) for n in (1, 2, 4)]
     line = drift_figure(opened(a_run(*grid))).axes[0].lines[0]
     np.testing.assert_allclose(line.get_ydata(), [1, 1, 1, 1, 1.2])
+
+
+def test_a_fit_lies_among_what_was_measured(opened: Opened) -> None:
+    counts = [1, 2, 4, 8, 16, 32, 64]  # by another law, which it meets in the mean
+    grid = [({"threads": n}, [round(10**9 / n**0.85)] * 6) for n in counts]
+    _, fit, *_ = speedup_figure(opened(a_run(*grid))).axes[0].lines
+    threads, speedup = fit.get_xdata(), fit.get_ydata()
+    away = np.log(np.interp(counts, threads, speedup) / np.array(counts) ** 0.85)
+    assert abs(np.mean(away)) < 0.01 < max(abs(away))
+
+
+def test_samples_of_some_cells_say_so(opened: Opened, tmp_path: Path) -> None:
+    results = opened(a_cluster(2, models=("one", "two")))
+    of_all = distribution_figure(results, quantiles(tmp_path))
+    some = quantiles(tmp_path, most=2 * 2 * 6 * 50)
+    assert some.sizes["cell"] == 2
+    figure = distribution_figure(results, some)
+    assert "of 2 of 12 cells, drawn at random" in figure.get_supxlabel()
+    assert sum(len(panel.lines) for panel in figure.axes) in (
+        2,
+        4,
+    )  # nodes of one model, or of both
+    assert "drawn" not in of_all.get_supxlabel()
+    same = distribution_figure(results, quantiles(tmp_path, most=10**6))
+    for one, other in zip(of_all.axes[0].lines, same.axes[0].lines, strict=True):
+        np.testing.assert_array_equal(one.get_xydata(), other.get_xydata())
+
+
+def test_of_many_nodes_those_that_stray_furthest_are_named(opened: Opened) -> None:
+    one = a_cluster(12)
+    drifting = [
+        replace(trial, latency_ns=trial.latency_ns * 2)
+        if (trial.node_id, trial.round) == ("local 5", 3)
+        else trial
+        for trial in one.trials
+    ]
+    figure = drift_figure(opened(replace(one, trials=tuple(drifting))))
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(names) == 7 and "host5" in names
+    assert "12 nodes, in colour the 7" in figure.axes[0].get_title("left").replace("\n", " ")
+
+
+def test_a_long_name_leaves_the_panels_their_room(opened: Opened) -> None:
+    figure = latency_figure(opened(a_grid(["float32"], [1], ["m" * 200, "short"])))
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_position().width > 0.6
+
+
+def test_many_fields_have_a_key_to_their_colours(opened: Opened) -> None:
+    *_, key = heat_map_figure(opened(a_grid(["float32", "int8"], range(1, 10)))).axes
+    assert key.get_ylabel() == "latency, ms"
+    assert len(key.get_yticks()) > 1
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9), st.floats(0.01, 0.2))

@@ -1,5 +1,6 @@
 """Figures: each shows its uncertainty, and marks what is not valid."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,19 +52,20 @@ def write_figures(
     formats
         Of the files: "svg", "png", "pdf".
     quantiles
-        As `analysis.quantiles` returns them, for the figure of distributions.
+        As `analysis.quantiles` returns them, for the figure of distributions; of a large run give
+        it a bound, as `most=2_000_000`.
     operators
         As `analysis.operators` returns them, for the figure of where the time goes.
 
     Returns
     -------
     list of pathlib.Path
-        The files written, in `folder`.
+        The files written, in `folder`; none where nothing was measured.
     """
     results, folder = as_grid(results), Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, figure in _figures(results, quantiles, operators):
+        folder.mkdir(parents=True, exist_ok=True)
         written += [_save(figure, folder / f"{name}.{kind}") for kind in formats]
     return written
 
@@ -103,7 +105,9 @@ def write_comparison_figure(comparison: xr.Dataset, path: Path | str) -> Path:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        # A box stands for what the font has not; SVG has it as text in any case.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         figure.savefig(path, metadata=NO_DATE.get(path.suffix.lstrip(".")))
     return path
 

@@ -6,11 +6,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import COLOURS, STYLE, panels_of
+from analysis.figures.style import COLOURS, STYLE, name_axes, panels_of
+from analysis.raw import over_median
 from suite.intervals import geometric_mean
 
 MOST_NAMED = len(COLOURS)
-"""Of more nodes, only the fastest and the slowest line is named."""
+"""Of more nodes, only the fastest and the slowest are named, and have a band."""
 
 
 def distribution_figure(results: xr.Dataset, quantiles: xr.DataArray) -> Figure:
@@ -23,48 +24,63 @@ def distribution_figure(results: xr.Dataset, quantiles: xr.DataArray) -> Figure:
     Parameters
     ----------
     quantiles
-        As `analysis.quantiles` returns them.
+        As `analysis.quantiles` returns them, of all cells or of some.
     """
-    relative = results.assign(relative=quantiles / results["median_ns"])
+    relative = over_median(quantiles, results)
     with mpl.rc_context(STYLE):
-        figure, panels = panels_of(relative, height=2.6)
+        figure, panels = panels_of(results, height=2.6)
         for panel, cells in panels:
-            _panel(panel, cells["relative"])
-        low, high = relative["relative"].quantile([0.001, 0.999]).values
+            _panel(panel, _in_plane(relative, cells))
+        low, high = relative.quantile([0.001, 0.999]).values
         if low < high:  # else there is one sample, or all are alike
             figure.axes[0].set_xlim(low, high)
-        figure.supxlabel("sample over the median of its cell", size=9)
-        figure.supylabel("share of samples, 95 % interval over trials", size=9)
+        of_cells = ""
+        if "cell" in relative.dims:
+            count = int((results["status"] != "").sum())
+            of_cells = f", of {relative.sizes['cell']} of {count} cells, drawn at random"
+        name_axes(
+            figure,
+            f"sample over the median of its cell{of_cells}",
+            "share of samples, 95 % interval over trials",
+        )
         return figure
+
+
+def _in_plane(relative: xr.DataArray, cells: xr.Dataset) -> xr.DataArray:
+    """Return what is of the cells of a panel."""
+    point = {axis: of.item() for axis, of in cells.coords.items() if not of.dims}
+    if "cell" not in relative.dims:
+        return relative.sel(point)
+    here = np.all([relative[axis].values == value for axis, value in point.items()], axis=0)
+    return relative.isel(cell=np.flatnonzero(here))
 
 
 def _panel(panel: Axes, relative: xr.DataArray) -> None:
     shares = relative["quantile"].values
-    of_nodes = relative.transpose("node", ..., "quantile").values
-    trials = of_nodes.reshape(len(of_nodes), -1, len(shares))
-    measured = np.flatnonzero(np.isfinite(trials).any(axis=(1, 2)))
     panel.set_ylim(0, 1)
+    values = relative.transpose("node", "quantile", ...).values
+    trials = values.reshape(*values.shape[:2], -1)
+    measured = np.flatnonzero(np.isfinite(trials).any(axis=(1, 2)))
     if not measured.size:  # all of its cells failed
         return
-    names = relative["node"].values[measured]
-    found = geometric_mean(np.moveaxis(trials[measured], 1, 2))
-    order = np.argsort(found.estimate[:, len(shares) // 2])
-    ends = {order[0], order[-1]}
-    for number, name in enumerate(names):
-        colour = COLOURS[number % len(COLOURS)]
+    found = geometric_mean(trials[measured])
+    order = np.argsort(found.estimate[:, len(shares) // 2]).tolist()
+    named = order if len(order) <= MOST_NAMED else [order[0], order[-1]]
+    for number in {*range(len(order))} - {*named}:
+        panel.plot(found.estimate[number], shares, color="0.75", linewidth=0.6)
+    for rank, number in enumerate(named):
+        colour = COLOURS[number if named == order else rank]
         middle, low, high = found.estimate[number], found.low[number], found.high[number]
         panel.plot(middle, shares, color=colour, linewidth=1.2)
         panel.fill_betweenx(shares, low, high, color=colour, alpha=0.25, linewidth=0)
-        if len(names) <= MOST_NAMED or number in ends:
-            # Names climb, each at its own line.
-            step = (order.tolist().index(number) + 1) / (len(names) + 1)
-            at = int(step * (len(shares) - 1))
-            panel.annotate(
-                str(name),
-                (high[at] if np.isfinite(high[at]) else middle[at], shares[at]),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                size=7.5,
-                color=colour,
-            )
+        # Names climb, each at its own line.
+        at = int((rank + 1) / (len(named) + 1) * (len(shares) - 1))
+        panel.annotate(
+            str(relative["node"].values[measured[number]]),
+            (high[at] if np.isfinite(high[at]) else middle[at], shares[at]),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            size=7.5,
+            color=colour,
+        )

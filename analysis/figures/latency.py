@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from analysis.figures.style import STYLE, legend, panels_of, points, shades
+from analysis.figures.style import STYLE, legend, name_axes, panels_of, points, shades
 from analysis.table import half_width, latency, thread_count
 
 LABELLED = 4
@@ -34,7 +34,7 @@ def latency_figure(results: xr.Dataset) -> Figure:
         what = "latency of one inference"
         if (results["figure"] == "throughput").any():
             what = "latency, or time for each inference where a rate counts"
-        figure.supxlabel(f"{what}, ms: median of trials and 95 % interval", size=9)
+        name_axes(figure, f"{what}, ms: median of trials and 95 % interval")
         return figure
 
 

@@ -7,7 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.concurrency import instance_scaling
-from analysis.figures.style import COLOURS, STYLE, End, legend, name_lines, panels_of, points
+from analysis.figures.style import (
+    COLOURS,
+    STYLE,
+    End,
+    legend,
+    name_axes,
+    name_lines,
+    panels_of,
+    points,
+)
 from analysis.planes import PLANE
 
 HEIGHT = 3.2
@@ -32,8 +41,7 @@ def instances_figure(results: xr.Dataset) -> Figure:
         for panel, cells in panels:
             _instances_panel(panel, cells)
         legend(figure, results, [])
-        figure.supxlabel("instances", size=9)
-        figure.supylabel("times the throughput of one instance", size=9)
+        name_axes(figure, "instances", "times the throughput of one instance")
         return figure
 
 
@@ -79,8 +87,7 @@ def load_figure(results: xr.Dataset) -> Figure:
         solid = figure.axes[0].plot([], [], color="0.3", label="median, 95 % interval")
         dotted = figure.axes[0].plot([], [], color="0.3", linestyle=":", label="99th percentile")
         legend(figure, at_rates, [*solid, *dotted])
-        figure.supxlabel("invocations that come, per s", size=9)
-        figure.supylabel("latency, ms", size=9)
+        name_axes(figure, "invocations that come, per s", "latency, ms")
         return figure
 
 

@@ -54,6 +54,7 @@ def _panel(panel: Axes, found: xr.Dataset, title: str) -> None:
     names = [str(name) for name in nodes["node"].values]
     if len(names) > MOST_NAMED:
         names = [name if away else "" for name, away in zip(names, outlier, strict=True)]
+        panel.tick_params(axis="y", length=0)
     panel.set_yticks(y, names, size=7)
     panel.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     panel.grid(visible=False, axis="y")

@@ -7,7 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from analysis.figures.style import COLOURS, STYLE, End, legend, name_lines, panels_of, points
+from analysis.figures.style import (
+    COLOURS,
+    STYLE,
+    End,
+    legend,
+    name_axes,
+    name_lines,
+    panels_of,
+    points,
+)
 from analysis.planes import PLANE
 from analysis.table import thread_count
 from analysis.trade_offs import pareto
@@ -49,8 +58,7 @@ def pareto_figure(results: xr.Dataset, size: str = "artifact_bytes") -> Figure:
         ]
         front_line = figure.axes[0].plot([], [], color="0.6", label="front")
         legend(figure, results, [*marks, *front_line])
-        figure.supxlabel(f"{SIZES[size]}, MiB", size=9)
-        figure.supylabel("latency, ms: 95 % interval", size=9)
+        name_axes(figure, f"{SIZES[size]}, MiB", "latency, ms: 95 % interval")
         return figure
 
 

@@ -15,6 +15,7 @@ from analysis.figures.style import (
     End,
     Floats,
     legend,
+    name_axes,
     name_lines,
     panels_of,
     points,
@@ -43,8 +44,7 @@ def speedup_figure(results: xr.Dataset) -> Figure:
             _speedup_panel(panel, cells)
         fits = figure.axes[0].plot([], [], color="0.3", linestyle=":", label=FIT)
         legend(figure, results, fits if np.isfinite(law["contention"]).any() else [])
-        figure.supxlabel("threads", size=9)
-        figure.supylabel("times faster than one thread", size=9)
+        name_axes(figure, "threads", "times faster than one thread")
         return figure
 
 
@@ -76,10 +76,10 @@ def _speedup_panel(panel: Axes, cells: xr.Dataset) -> None:
 
 
 def _law(fitted: xr.Dataset, threads: Floats) -> Floats:
+    """Return the law's speed-up over the latency on one thread that was measured."""
     contention, coherency = fitted["contention"].item(), fitted["coherency"].item()
-    speedup: Floats = threads / (
-        1 + contention * (threads - 1) + coherency * threads * (threads - 1)
-    )
+    slowed = 1 + contention * (threads - 1) + coherency * threads * (threads - 1)
+    speedup: Floats = threads / slowed / fitted["usl_one_thread"].item()
     return speedup
 
 
@@ -101,12 +101,12 @@ def _speedup_axes(panel: Axes, ratios: xr.Dataset) -> None:
 
 
 def _labels_with_room(panel: Axes, threads: Floats) -> list[str]:
-    """Return the ticks' labels, empty where the one before is too near."""
+    """Return the ticks' labels, empty where the one after is too near."""
     to_axes = panel.transData + panel.transAxes.inverted()
-    labels, last = [], -np.inf
-    for value in threads:
+    labels, last = [], np.inf
+    for value in threads[::-1]:
         place, _ = to_axes.transform((value, 1))
-        has_room = place - last > 0.03
+        has_room = last - place > 0.03
         labels.append(f"{value:g}" if has_room else "")
         last = place if has_room else last
-    return labels
+    return labels[::-1]

@@ -1,5 +1,6 @@
 """What all figures share: one style, panels, points that are hollow where not valid, names."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -35,6 +36,10 @@ STYLE: Any = {
 }
 WIDTH = 7.0
 """Of a figure, in inches; so are all heights."""
+LONGEST_LINE = 65
+"""Of a title in characters: a longer one would leave the panels no room."""
+SEEN_AT_ONCE = 4
+"""In a figure of more panels each says what its axes are."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -58,18 +63,32 @@ def panels_of(
     """
     count = count_planes(results, plane_axes)
     cut = list(first_planes(results, plane_axes))
+    if len(cut) > SEEN_AT_ONCE:
+        height += 0.4
     figure = Figure(figsize=(WIDTH, height * len(cut) + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(cut), squeeze=False, sharex=True, sharey=True)[:, 0]
     if len(cut) < count:
-        figure.suptitle(f"the first {len(cut)} of {count}", size=9)
+        figure.supxlabel(f"drawn are the first {len(cut)} of {count}", size=9)
     panels = []
     for panel, (title, plane) in zip(axes, cut, strict=True):
-        panel.set_title(title)
+        panel.set_title(textwrap.fill(title, LONGEST_LINE))
         panels.append(
             (panel, plane.squeeze([a for a in plane["status"].dims if a not in plane_axes]))
         )
     return figure, panels
+
+
+def name_axes(figure: Figure, x: str, y: str = "") -> None:
+    """Say what the axes are that all panels share: once, or where there are many in each."""
+    if len(figure.axes) <= SEEN_AT_ONCE and not figure.get_supxlabel():
+        figure.supxlabel(x, size=9)
+        figure.supylabel(y, size=9)
+        return
+    for panel in figure.axes:
+        panel.set_xlabel(x)
+        panel.set_ylabel(y)
+        panel.tick_params(labelbottom=True)
 
 
 def legend(figure: Figure, results: xr.Dataset, marks: list[Any]) -> None:

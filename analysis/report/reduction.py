@@ -6,8 +6,6 @@ import xarray as xr
 
 from analysis import planes
 
-MOST_QUANTILES = 2_000_000
-"""Of more the cells are drawn at random whose samples the chart of their distribution is of."""
 MOST_POINTS = 4000
 """Of more points in a chart every n-th is shown."""
 MOST_ROWS = 10_000

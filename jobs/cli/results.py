@@ -72,13 +72,17 @@ def figures(
     """Draw a run: latency, speed-up, the grid, the front, distributions, drift, nodes and so on."""
     import analysis
     from analysis.profiles import operators_if_any
+    from analysis.raw import MOST_QUANTILES
 
     folder = out or _beside(run, "figures")
     formats = [each.value for each in kind]
     results = analysis.open_results(run)
-    quantiles = analysis.quantiles(run)
+    quantiles = analysis.quantiles(run, most=MOST_QUANTILES)
     operators = operators_if_any(run)
-    for path in analysis.write_figures(results, folder, formats, quantiles, operators):
+    written = analysis.write_figures(results, folder, formats, quantiles, operators)
+    if not written:
+        raise UserError(f"{str(run)!r}: nothing was measured there.")
+    for path in written:
         print(path)
 
 
@@ -197,7 +201,7 @@ def report(
     """Write a run's report: one HTML file with answers, charts, table, verdicts and provenance."""
     import analysis
     from analysis.profiles import operators_if_any
-    from analysis.report.reduction import MOST_QUANTILES
+    from analysis.raw import MOST_QUANTILES
     from analysis.slices import parse
 
     path, fixed = parse(run)

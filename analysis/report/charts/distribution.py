@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from analysis.raw import over_median
 from analysis.report.charts.chart import COLOURS, Chart, blank, once, plain, rounded, scales
 from analysis.report.reduction import MOST_NODES
 from suite.intervals import geometric_mean
@@ -18,10 +19,7 @@ def distribution(results: xr.Dataset, quantiles: xr.DataArray) -> Chart | None:
     replicates.
     """
     shares = quantiles["quantile"].values
-    medians = results["median_ns"]
-    if drawn := "cell" in quantiles.dims:
-        medians = medians.sel({axis: quantiles[axis] for axis in medians.dims})
-    relative = (quantiles / medians).transpose("node", ..., "quantile").values
+    relative = over_median(quantiles, results).transpose("node", ..., "quantile").values
     trials = relative.reshape(len(relative), -1, len(shares))
     measured = np.flatnonzero(np.isfinite(trials).any(axis=(1, 2)))
     if not len(measured):
@@ -71,7 +69,7 @@ def distribution(results: xr.Dataset, quantiles: xr.DataArray) -> Chart | None:
     )
     if len(places) < len(measured):
         caption += f" Shown are {len(places)} of {len(measured)} nodes, from fastest to slowest."
-    if drawn:
+    if "cell" in quantiles.dims:
         count = int((results["status"] != "").sum())
         caption += (
             f" They are those of {quantiles.sizes['cell']} of {count} cells, drawn at random."

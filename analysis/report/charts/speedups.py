@@ -23,6 +23,8 @@ from analysis.report.reduction import of_planes
 from analysis.scalability import scaling
 from analysis.table import digits, to_dataframe
 
+FIT = ("contention", "coherency", "usl_one_thread")
+
 
 def speedups(results: xr.Dataset) -> Chart | None:
     """Draw speed-up over threads, with the ideal and the fit of the scalability law."""
@@ -41,7 +43,7 @@ def speedups(results: xr.Dataset) -> Chart | None:
     fine = np.geomspace(threads[0], threads[-1], 50)
     for title, name, frame in of:
         paint = colour(results, name)
-        sigma, kappa = frame["contention"].iloc[0], frame["coherency"].iloc[0]
+        sigma, kappa, one_thread = (frame[name].iloc[0] for name in FIT)
         figure.add_scatter(
             x=frame["threads"].tolist(),
             y=listed(frame["speedup"]),
@@ -55,7 +57,7 @@ def speedups(results: xr.Dataset) -> Chart | None:
             ],
             **once(figure, name),
         )
-        fitted = fine / (1 + sigma * (fine - 1) + kappa * fine * (fine - 1))
+        fitted = fine / (1 + sigma * (fine - 1) + kappa * fine * (fine - 1)) / one_thread
         figure.add_scatter(
             x=rounded(fine).tolist(),
             y=rounded(fitted).tolist(),
@@ -87,7 +89,7 @@ def speedups(results: xr.Dataset) -> Chart | None:
 
 def _groups(results: xr.Dataset) -> Iterator[Group]:
     """Yield title, quantization and cells of each series, with its speed-up and its fit."""
-    names = ["speedup", "speedup_low", "speedup_high", "contention", "coherency", "note"]
+    names = ["speedup", "speedup_low", "speedup_high", *FIT, "note"]
     for title, plane in first_planes(results):
         law = scaling(plane)
         # Of the fits, along the threads too, for the frame.
