@@ -99,9 +99,10 @@ def history_summary(judged: xr.Dataset) -> str:
     """Say in a sentence how the newest run stands to the baseline."""
     outcomes = [record["outcome"] for record in records(judged)]
     counts = {outcome: outcomes.count(outcome) for outcome in OUTCOMES}
+    runs = judged.sizes["run"]
     return (
         f"{judged.attrs['newest']} against {judged.attrs['baseline']}, over "
-        f"{judged.sizes['run']} runs: slower in {counts['slower'] or 'none'} of {len(outcomes)} "
+        f"{runs} run{'s' * (runs != 1)}: slower in {counts['slower'] or 'none'} of {len(outcomes)} "
         f"cell{'s' * (len(outcomes) != 1)}, faster in {counts['faster'] or 'none'}, unchanged in "
         f"{counts['unchanged'] or 'none'}"
         f"{', undecided in ' + str(counts['undecided']) if counts['undecided'] else ''}."

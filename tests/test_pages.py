@@ -37,6 +37,7 @@ from tests.rows import a_cell, a_cluster, a_state
 EVIL = "<script>evil()</script><img src=x onerror=evil()>&amp;</script>'\""
 EVIL_NAME = "<img src=x onerror=evil()>&amp;'\""
 """As a file's name can be."""
+LONG = "b" * 180
 PAGES = ("report", "comparison", "history")
 LIMIT_BYTES = 5 * 10**6
 OF_THE_PROGRAM = ("status", "holds", "recipe", "state_id")
@@ -57,7 +58,7 @@ def evil(row: Any) -> Any:
 
 def an_evil_run(seed: str = "") -> Results:
     """Return a run whose every name and text is markup; its trials have run to their end."""
-    made_up = a_cluster(models=(EVIL, "b"), host=EVIL, unsteady="int8")
+    made_up = a_cluster(models=(EVIL, LONG), host=EVIL, unsteady="int8")
     failed = a_cell("failed", quantization=EVIL, artifact_key="")
     nodes = tuple(replace(evil(node), host=node.host) for node in made_up.nodes)
     keys = ("name", "run_id", "sweep", "created", "packages", "platform", "git_commit")
@@ -178,6 +179,8 @@ def test_all_of_a_page_is_reached_by_keyboard_and_named(browser: Chrome, page: s
     assert run(browser, "return [...document.querySelectorAll('.scroll')].every(e => !e.tabIndex)")
     assert run(browser, "return document.documentElement.lang") == "en"
     assert run(browser, "return [...document.querySelectorAll('table')].every(t => t.caption)")
+    columns = "[...document.querySelectorAll('.dtcc-search input')]"
+    assert run(browser, f"return {columns}.every(e => e.ariaLabel && !e.pattern)")
     headless = "return [...document.querySelectorAll('th')].filter(e => !e.scope && e.innerText)"
     assert run(browser, headless) == []
     levels = run(
@@ -222,6 +225,12 @@ def test_a_page_is_legible_on_a_desk_and_on_paper(browser: Chrome, page: str) ->
     assert not run(browser, clickable)
     assert run(browser, "return getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
     look_as(browser, DESKTOP)
+    widths = "return [...document.querySelectorAll('.chart')].map(c => c._fullLayout.width)"
+    wide = run(browser, widths)
+    run(browser, "dispatchEvent(new Event('beforeprint'))")
+    assert max(run(browser, widths)) < 680  # of paper between its margins, in the frame
+    run(browser, "dispatchEvent(new Event('afterprint'))")
+    assert run(browser, widths) == wide
 
 
 @in_a_browser
@@ -306,7 +315,7 @@ def test_axes_and_scales_of_a_chart_are_chosen(report: Chrome) -> None:
     choose(report, "cells", "x scale", "linear")
     assert axis() == ("linear", "threads")
     assert run(report, "return document.getElementById('cells').data[0].x") == [1, 2, 4]
-    choose(report, "cells", "show", "b")
+    choose(report, "cells", "show", LONG)
     shown = run(report, "return document.getElementById('cells').data.map(t => t.visible)")
     assert shown.count(True) and shown.count(False)
     choose(report, "states", "what", "load average of the last minute")

@@ -12,8 +12,9 @@ import analysis
 from analysis import planes
 from analysis.report import facts, reduction, tables
 from analysis.report.answers import answers, trust
-from analysis.report.charts import charts
+from analysis.report.charts import charts, over_time
 from analysis.report.charts import nodes as charts_of_nodes
+from analysis.report.charts.forest import forest
 from analysis.report.facts import reasons
 from analysis.report.run import run_page as page
 from analysis.report.tables import cells_table
@@ -64,7 +65,7 @@ def test_the_trust_in_it_is_told(opened: Opened) -> None:
     assert whole == "3 of 6 cells are valid; of the others the table says why."
     assert re.search(r"local: 6 nodes, whose latencies spread by 0\.\d.%; none is an", nodes)
     assert energy == "Energy was not measured: no trial counted it."
-    assert trust(opened(a_run(({}, STEADY))))[0] == "All 1 cells are valid."
+    assert trust(opened(a_run(({}, STEADY))))[0] == "The only cell is valid."
 
 
 def test_each_chart_needs_its_data(opened: Opened) -> None:
@@ -114,8 +115,33 @@ def test_a_verdict_names_its_cells(opened: Opened) -> None:
 
 def test_many_trials_are_thinned_out_and_it_says_so(opened: Opened) -> None:
     drift = charts(opened(a_run(({}, [100 + n % 7 for n in range(4001)]))))[1]
-    assert drift.caption.endswith("Shown are 2001 of 4001 trials, evenly.")
-    assert len(drift.figure.data[0].x) == 2001
+    assert drift.caption.endswith("Shown are 4000 of 4001 trials, drawn at random.")
+    assert len(drift.figure.data[0].x) == 4000
+
+
+def test_what_is_shown_of_many_trials_is_of_all_rounds(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reduction, "MOST_POINTS", 72)  # a third: every third is of two rounds
+    _, _, drift, _ = charts(opened(a_sweep()))
+    told = " ".join(text for trace in drift.figure.data for text in trace.text)
+    assert {*re.findall(r"round (\d)", told)} == {*"012345"}
+
+
+def test_of_many_nodes_the_states_of_those_that_stray_are_shown(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(over_time, "MOST_NODES", 2)
+    probes = {"local 0": 10, "local 1": 20, "local 2": 11, "local 3": 10, "local 4": 50}
+    states = tuple(
+        a_state(f"{node} {n}", state_node_id=node, state_unix_ns=n, state_probe_ns=probe)
+        for node, after in probes.items()
+        for n, probe in enumerate((10.0, 10.0, 10.0, float(after)))
+    )
+    opened(replace(a_sweep(), states=states))
+    chart = over_time.node_states(analysis.states(tmp_path))
+    assert chart is not None and [trace.name for trace in chart.figure.data] == ["host1", "host4"]
+    assert "Shown are the 2 of 5 nodes whose probe strays furthest." in chart.caption
 
 
 @pytest.mark.parametrize(
@@ -183,7 +209,7 @@ def test_what_is_left_out_is_said(opened: Opened, monkeypatch: pytest.MonkeyPatc
     for module in (reduction, facts, sys.modules[charts_of_nodes.__module__]):
         monkeypatch.setattr(module, "MOST_MACHINES", 2)
     text = page(results)
-    assert text.count("Shown are the first 2 of 3 models") == 3  # answers and two charts
+    assert text.count("Shown are the first 2 of 3 values of model") == 3  # answers and two charts
     assert [answer.title for answer in answers(results)] == ["a", "b"]
     table = cells_table(results)
     assert table.note.startswith("Shown are 6 of 18 cells: those that are fastest for each model")
@@ -194,7 +220,7 @@ def test_what_is_left_out_is_said(opened: Opened, monkeypatch: pytest.MonkeyPatc
     assert len(facts.nodes(results)) == 2
     (cells, *_, nodes) = charts(results)
     assert "Shown are the 2 of 6 that are furthest" in nodes.caption
-    assert "Shown are 4 of 12 cells" in cells.caption
+    assert "Shown are 5 of 12 cells" in cells.caption
 
 
 def test_rows_beyond_the_first_are_packed(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +233,16 @@ def test_rows_beyond_the_first_are_packed(opened: Opened, monkeypatch: pytest.Mo
 
 
 # Two runs
+
+
+def test_a_long_name_leaves_the_intervals_their_room(opened: Opened) -> None:
+    cells = [({"model": model}, STEADY) for model in ("<b>" + 200 * "m", "short", "short too")]
+    a, b = opened(a_run(*cells)), opened(a_run(*cells))
+    labels = forest(analysis.compare(a, b)).figure.layout.yaxis.ticktext
+    assert {label for label in labels if "m" * 9 not in label} == {"model=short", "model=short too"}
+    (long,) = (label for label in labels if "m" * 9 in label)
+    assert long.startswith("model=&lt;b&gt;m") and "<br>…<br>" in long
+    assert max(map(len, long.replace("&lt;", "<").replace("&gt;", ">").split("<br>"))) <= 24
 
 
 def test_the_page_of_a_comparison_says_what_is_called_and_why_not(
@@ -234,7 +270,7 @@ def test_the_page_of_a_comparison_says_what_is_called_and_why_not(
     assert "The noise floor: with so many trials a cell seems to differ from itself" in text
     assert "The replicates are trials of two runs on one node: 8 for each of 5 cells." in text
     assert re.search(
-        r"<h3>undecided, \+\S+ trials</h3>\s*<ul><li>quantization=float32 threads=2</li>", text
+        r"<h3>undecided</h3>\s*<ul><li>quantization=float32 threads=2: \+\S+ trials</li>", text
     )
     assert "only A has a latency: quantization=float32 threads=4" in text
     assert '<th scope="row">platform</th><td>kernel a</td><td>kernel b</td>' in text

@@ -144,7 +144,7 @@ def trust(results: xr.Dataset) -> list[str]:
     valid = int(((results["status"] == "ok") & (results["verdict"] == "")).sum())
     said = [f"{valid} of {planned} cells are valid; of the others the table says why."]
     if valid == planned:
-        said = [f"All {planned} cells are valid."]
+        said = [f"All {planned} cells are valid." if planned != 1 else "The only cell is valid."]
     said += _energy(results)
     if results.sizes["node"] > 1:
         said += _nodes(node_variability(results))

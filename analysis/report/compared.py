@@ -1,5 +1,6 @@
 """The page of a comparison."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -133,15 +134,16 @@ def _open(comparison: xr.Dataset) -> Iterator[tuple[str, list[str]]]:
     """Yield why cells are not called, or not to be trusted, and which they are."""
     axes, threshold = telling_axes(comparison), comparison.attrs["threshold"]
     found: dict[str, list[str]] = {}
+    undecided = [r for r in of_both(comparison) if r["outcome"] == "undecided"]
+    for record in sorted(undecided, key=lambda r: math.inf if r["more"] is None else r["more"]):
+        words, _, more = outcome_in_words(record, threshold).partition(", ")
+        found.setdefault(words, []).append(point_of(record, axes) + (more and f": {more}"))
     for record in of_both(comparison):
-        name = point_of(record, axes)
-        if record["outcome"] == "undecided":
-            found.setdefault(outcome_in_words(record, threshold), []).append(name)
         for reason in reasons_of(record):
-            found.setdefault(f"not valid, {REASONS[reason]}", []).append(name)
+            found.setdefault(f"not valid, {REASONS[reason]}", []).append(point_of(record, axes))
     for words, cells in found.items():
-        more = len(cells) - MOST_NAMED
-        yield words, cells[:MOST_NAMED] + ([f"and {more} more"] if more > 0 else [])
+        others = len(cells) - MOST_NAMED
+        yield words, cells[:MOST_NAMED] + ([f"and {others} more"] if others > 0 else [])
 
 
 def provenance_of(

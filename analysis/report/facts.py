@@ -19,16 +19,17 @@ MOST_NAMED = 20
 LONGEST_ERROR = 1000
 
 
-def facts(results: xr.Dataset) -> dict[str, str]:
-    """Return how much was measured."""
-    sizes = {str(axis): results.sizes[axis] for axis in results["status"].dims}
-    counts = {axis: count for axis, count in sizes.items() if count > 1}
-    return {
-        "cells": str(int((results["status"] != "").sum())),
-        "trials": str(int(results["trials"].sum())),
-        "nodes": str(results.sizes["node"]),
-        **{f"values of {axis}": str(count) for axis, count in counts.items()},
+def facts(results: xr.Dataset) -> str:
+    """Say how much was measured."""
+    counts = {
+        "cell": int((results["status"] != "").sum()),
+        "trial": int(results["trials"].sum()),
+        "node": results.sizes["node"],
     }
+    said = [f"{count} {what}{'s' * (count != 1)}" for what, count in counts.items()]
+    axes = {str(axis): results.sizes[axis] for axis in results["status"].dims}
+    said += [f"{count} values of {axis}" for axis, count in axes.items() if count > 1]
+    return ", ".join(said)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _first(texts: list[str], count: int | None = None) -> list[str]:
 def nodes(results: xr.Dataset) -> list[dict[str, str]]:
     """Return what is known of each machine, of no more than `MOST_MACHINES`."""
     told = []
-    for name in results["node"].values[:MOST_MACHINES]:
+    for name in sorted(results["node"].values)[:MOST_MACHINES]:
         node = results.sel(node=name)
 
         def text(variable: str, node: xr.Dataset = node) -> str:

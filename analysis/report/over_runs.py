@@ -13,6 +13,7 @@ from analysis.history_table import (
     written,
 )
 from analysis.report.charts.trend import trend
+from analysis.report.facts import MOST_NAMED
 from analysis.report.pages import render
 from analysis.report.reduction import MOST_ROWS
 from analysis.report.tables import Column, Table, table_of
@@ -41,6 +42,7 @@ def history_page(judged: xr.Dataset) -> str:
         count=judged.sizes["run"],
         summary=history_summary(judged),
         steps=[step_in_words(judged, step) for step in found[:MOST_STEPS]],
+        named=MOST_NAMED,
         more_steps=max(0, len(found) - MOST_STEPS),
         cells=cells,
         runs=_runs(judged),

@@ -21,6 +21,11 @@ if ("DecompressionStream" in self) {
     }
   }
 
+  // On paper a chart is as wide as a page of A4 or Letter holds, whatever the window's width is.
+  const fit = size => document.querySelectorAll(".chart").forEach(place => Plotly.relayout(place, size));
+  addEventListener("beforeprint", () => fit({ autosize: false, width: 660 }));
+  addEventListener("afterprint", () => fit({ autosize: true, width: null }));
+
   addEventListener("change", ({ target }) => {
     const chart = charts[target.dataset.chart];
     if (!chart) return;
@@ -49,7 +54,12 @@ if ("DecompressionStream" in self) {
       });
       grid.rows.add(others).draw();
     }
-    // The library leaves these without a name for those who cannot see them.
+    // The library leaves these without a name for those who cannot see them, and its pattern for
+    // numbers brings up keys without a decimal point.
     for (const choice of document.querySelectorAll(".dtcc-search select")) choice.ariaLabel = "How to compare";
+    for (const input of document.querySelectorAll(".dtcc-search input")) {
+      input.ariaLabel = input.title;
+      if (input.pattern) Object.assign(input, { inputMode: "decimal", pattern: "" });
+    }
   }
 }

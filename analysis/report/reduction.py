@@ -7,7 +7,7 @@ import xarray as xr
 from analysis import planes
 
 MOST_POINTS = 4000
-"""Of more points in a chart every n-th is shown."""
+"""Of more points in a chart some are drawn at random."""
 MOST_ROWS = 10_000
 """Of more cells the fastest of each plane stand in the table."""
 ROWS_AS_HTML = 300
@@ -23,20 +23,31 @@ def of_planes(results: xr.Dataset) -> str:
     count = planes.count_planes(results)
     if count <= planes.MOST_PLANES:
         return ""
+    axes = [
+        str(a) for a in results["status"].dims if a not in planes.PLANE and results.sizes[a] > 1
+    ]
+    what = f"combinations of {', '.join(axes)}" if len(axes) > 1 else f"values of {axes[0]}"
     return (
-        f"Shown are the first {planes.MOST_PLANES} of {count} models and CPU types; "
+        f"Shown are the first {planes.MOST_PLANES} of {count} {what}; "
         "for others: litesweep report RUN:model=NAME --out FILE."
     )
 
 
-def every(count: int) -> int:
-    """Return n, where every n-th of `count` is shown."""
-    return max(1, -(-count // MOST_POINTS))
+def drawn(count: int) -> npt.NDArray[np.int64]:
+    """Return the places of the points that are shown of so many: all, or some at random.
+
+    Always the same. Every n-th would be of some rounds only, or of some thread counts.
+    """
+    if count <= MOST_POINTS:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, MOST_POINTS, replace=False))
 
 
-def of_points(shown: int, count: int, what: str) -> str:
-    """Say that every n-th point is shown, if that is not all."""
-    return f" Shown are {shown} of {count} {what}, evenly." if shown < count else ""
+def of_points(count: int, what: str) -> str:
+    """Say how many points are shown, if that is not all."""
+    if count <= MOST_POINTS:
+        return ""
+    return f" Shown are {MOST_POINTS} of {count} {what}, drawn at random."
 
 
 def of_first(count: int, what: str) -> str:

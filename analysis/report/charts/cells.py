@@ -23,7 +23,7 @@ from analysis.report.charts.chart import (
     scales,
     shown,
 )
-from analysis.report.reduction import every, of_planes, of_points
+from analysis.report.reduction import drawn, of_planes, of_points
 from analysis.table import half_width, latency, thread_count, to_dataframe
 
 NANO_TO_MILLI, MEBI = 1e-6, 2.0**-20
@@ -60,18 +60,23 @@ Group = tuple[str, str, pd.DataFrame]
 def cells(results: xr.Dataset) -> Chart:
     """Draw every cell by any two of its numbers."""
     all_groups = list(groups(results.assign(cost(results))))
-    count = sum(len(frame) for *_, frame in all_groups)
-    of = [(title, name, frame[:: every(count)]) for title, name, frame in all_groups]
+    sizes = [len(frame) for *_, frame in all_groups]
+    count = sum(sizes)
+    of_groups = np.split(np.isin(np.arange(count), drawn(count)), np.cumsum(sizes)[:-1])
+    of = [
+        (title, name, frame[here])
+        for (title, name, frame), here in zip(all_groups, of_groups, strict=True)
+    ]
     known = {
         name: label
         for name, (label, _) in VARIABLES.items()
-        if name == "median_ns"
+        if name in ("median_ns", "threads")
         or len({v for _, _, frame in of for v in _numbers(frame, name) if v is not None}) > 1
     }
-    if (results["figure"] == "throughput").any():
-        known["median_ns"] = "latency, or time for each inference where a rate counts, ms"
-    x = "artifact_bytes" if "artifact_bytes" in known else "threads" if "threads" in known else ""
-    x, y = x or "median_ns", "median_ns"
+    counts_rate = bool((results["figure"] == "throughput").any())
+    if counts_rate:
+        known["median_ns"] = "latency, or time per inference, ms"
+    x, y = "artifact_bytes" if "artifact_bytes" in known else "threads", "median_ns"
     columns: dict[str, list[Any]] = {}
     for name in known:
         columns[name] = [_numbers(frame, name) for *_, frame in of]
@@ -113,8 +118,9 @@ def cells(results: xr.Dataset) -> Chart:
     ]
     caption = (
         "A point a cell, with its 95 % interval; the larger, the more threads; hollow: not valid. "
-        "Hover for the numbers; the table below has them too."
-        f"{of_points(sum(len(frame) for *_, frame in of), count, 'cells')} {of_planes(results)}"
+        + "The time per inference stands where a rate counts: its inverse. " * counts_rate
+        + f"Hover for the numbers; the table below has them too.{of_points(count, 'cells')} "
+        + of_planes(results)
     )
     return Chart("cells", "Cells", caption.rstrip(), figure, controls, columns)
 

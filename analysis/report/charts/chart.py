@@ -13,8 +13,9 @@ import xarray as xr
 # Okabe and Ito's colours; grey in place of black, which a dark page would swallow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#888888")
 GREY = COLOURS[-1]
-TICKS = {"linear": None, "log": "D2"}
-"""A logarithmic axis is marked at 1, 2 and 5."""
+TICKS = {"linear": 0, "log": 4}
+"""How many marks an axis is to have, 0 for as many as there is room for; a logarithmic one has more
+between them: at 1, 2 and 5, or as a linear one where it is short."""
 AXIS = {"automargin": True, "zeroline": False, "title": {"standoff": 8}}
 
 Update = tuple[dict[str, Any], dict[str, Any]]
@@ -87,7 +88,7 @@ def scales(x: str, y: str) -> Iterator[Control]:
 
 def scale(name: str) -> dict[str, Any]:
     """Return what makes an axis linear or logarithmic."""
-    return {"type": name, "dtick": TICKS[name], "autorange": True}
+    return {"type": name, "nticks": TICKS[name], "tickformat": ".7~g", "autorange": True}
 
 
 def shown(titles: list[str], label: str = "show") -> Iterator[Control]:

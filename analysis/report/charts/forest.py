@@ -1,5 +1,7 @@
 """The forest plot of a comparison."""
 
+from textwrap import wrap
+
 import numpy as np
 import xarray as xr
 
@@ -20,6 +22,8 @@ OUTCOMES = {
     "undecided": (COLOURS[4], "circle-open"),
 }
 """Told apart by colour and by form."""
+LONGEST_LINE, MOST_LINES = 24, 5
+"""Of a cell's name, a line in characters: a phone has as much room again for its interval."""
 
 
 def forest(comparison: xr.Dataset) -> Chart:
@@ -28,7 +32,9 @@ def forest(comparison: xr.Dataset) -> Chart:
     axes = telling_axes(comparison)
     shown = furthest(records)
     names = [plain(point_of(record, axes)) for record in shown]
-    figure = blank(height=150 + 24 * len(shown))
+    labels = [_label(point_of(record, axes)) for record in shown]
+    most_lines = max((label.count("<br>") + 1 for label in labels), default=1)
+    figure = blank(height=150 + (10 + 14 * most_lines) * len(shown))
     limits = [record["limit"] for record in shown]
     figure.add_scatter(
         x=[1] * len(shown),
@@ -69,14 +75,29 @@ def forest(comparison: xr.Dataset) -> Chart:
         )
     figure.add_vline(x=1, line={"width": 1, "color": GREY})
     figure.update_layout(
-        xaxis={"title": {"text": "latency of B over A; right of 1, B is slower"}},
-        yaxis={"type": "category", "categoryorder": "array", "categoryarray": names},
+        xaxis={"title": {"text": "latency of B over A"}},
+        yaxis={
+            "type": "category",
+            **{"categoryorder": "array", "categoryarray": names},
+            **{"tickvals": names, "ticktext": labels, "tickfont": {"size": 11}},
+            "range": [-0.7, len(shown) - 0.3],
+        },
+        legend_y=1,
     )
     caption = (
-        "Ratios with their intervals, 95 % or wider where many are compared. A difference within "
+        "Ratios with their intervals, 95 % or wider where many are compared; right of 1, B is "
+        "slower. A difference within "
         "the grey bar does not count: it is less than the threshold, or than what a cell seems to "
         "differ from itself by."
     )
     if len(shown) < len(records):
         caption += f" Shown are the {len(shown)} that are furthest from 1, of {len(records)}."
     return Chart("forest", "B over A", caption, figure, list(scales("linear", "")))
+
+
+def _label(name: str) -> str:
+    """Write a cell's name in lines; of a very long one its beginning and its end."""
+    lines = [plain(line) for line in wrap(name, LONGEST_LINE)]
+    if len(lines) > MOST_LINES:
+        lines = [*lines[:2], "…", *lines[-2:]]
+    return "<br>".join(lines)

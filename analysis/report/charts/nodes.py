@@ -15,7 +15,7 @@ def nodes(results: xr.Dataset) -> Chart | None:
     if count < 2:
         return None
     furthest = np.argsort(-abs(np.log(frame["effect"].to_numpy())), kind="stable")[:MOST_MACHINES]
-    frame = frame.iloc[np.sort(furthest)]
+    frame = frame.iloc[furthest].sort_values("node")
     figure = blank()
     for number, (cpu_type, of_type) in enumerate(frame.groupby("cpu_type", sort=False)):
         percent = {end: 100 * (of_type[f"effect{end}"] - 1) for end in ("", "_low", "_high")}

@@ -21,7 +21,7 @@ from analysis.report.charts.chart import (
     rounded,
     scales,
 )
-from analysis.report.reduction import every, of_points
+from analysis.report.reduction import MOST_NODES, drawn, of_points
 
 NS_PER_MINUTE = 6e10
 STATES = {
@@ -44,7 +44,7 @@ def drift(results: xr.Dataset) -> Chart | None:
     known = np.flatnonzero(np.isfinite(ratio) & np.isfinite(minutes))
     if len(known) < 2:
         return None
-    places = np.unravel_index(known[:: every(len(known))], ratio.shape)
+    places = np.unravel_index(known[drawn(len(known))], ratio.shape)
     values = {str(dim): results[dim].values[at] for dim, at in zip(dims, places, strict=True)}
     values |= {"ratio": ratio[places], "minutes": minutes[places] - np.nanmin(minutes)}
     telling = [str(axis) for axis in dims[:-2] if axis not in PLANE and results.sizes[axis] > 1]
@@ -71,7 +71,7 @@ def drift(results: xr.Dataset) -> Chart | None:
     )
     caption = (
         "Each trial's median over that of its cell on its node: a slope or a step is a drift of "
-        f"the machine.{of_points(len(places[0]), len(known), 'trials')}"
+        f"the machine.{of_points(len(known), 'trials')}"
     )
     controls = list(scales("", "linear"))
     return Chart("drift", "Drift over the run", caption, figure, controls)
@@ -88,7 +88,8 @@ def node_states(states: pd.DataFrame) -> Chart | None:
     known = {name: label for name, label in STATES.items() if seen[name].notna().any()}
     if not known:
         return None
-    thinned = seen[:: every(len(seen))]
+    count, seen = seen["node"].nunique(), _furthest(seen)
+    thinned = seen.iloc[drawn(len(seen))]
     nodes = list(thinned.groupby("node", sort=False))
     columns = {name: [listed(frame[name]) for _, frame in nodes] for name in known}
     first = next(iter(known))
@@ -114,12 +115,19 @@ def node_states(states: pd.DataFrame) -> Chart | None:
     caption = (
         "What each node was like before each round and after the last. The probe is a fixed piece "
         "of work: where it takes longer, the node was slower, whatever the cause."
-        f"{of_points(len(thinned), len(seen), 'states')}"
-        + f" Not told by these machines: {absent}."
-        * bool(absent)
+        + of_points(len(seen), "states")
+        + f" Shown are the {MOST_NODES} of {count} nodes whose probe strays furthest."
+        * (count > MOST_NODES)
+        + f" Not told by these machines: {absent}." * bool(absent)
     )
     controls = [Control("what", options, known[first])]
     return Chart("states", "States of the nodes", caption, figure, controls, columns)
+
+
+def _furthest(seen: pd.DataFrame) -> pd.DataFrame:
+    """Return the states of the nodes whose probe strays furthest, as many as can be followed."""
+    strays = abs(seen["probe"] - 1).groupby(seen["node"]).max().sort_values(ascending=False)
+    return seen[seen["node"].isin(strays.index[:MOST_NODES])]
 
 
 def _told(row: dict[Hashable, Any], known: dict[str, str]) -> str:
