@@ -23,6 +23,8 @@ exclude_patterns = ["**.ipynb_checkpoints"]
 html_theme = "furo"
 html_title = f"litesweep {release}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["dark.css"]
 
 autodoc_typehints = "none"  # NumPy style docstrings say them
 napoleon_google_docstring = False

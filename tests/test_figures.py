@@ -20,7 +20,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from analysis import planes, quantiles, write_figures
+from analysis import operators, planes, quantiles, write_figures
+from analysis.figures import operators as operators_of
+from analysis.figures import style
 from analysis.figures.distribution import distribution_figure
 from analysis.figures.drift import drift_figure
 from analysis.figures.heat_map import heat_map_figure
@@ -32,7 +34,7 @@ from analysis.figures.style import spread
 from suite.quantizations import RECIPES
 from suite.results.rows import Results
 from tests.conftest import REPOSITORY, Litesweep, Opened
-from tests.rows import a_cluster, a_run
+from tests.rows import a_cell, a_cluster, a_run, an_operator, some_results
 
 Draw = Callable[[xr.Dataset], Figure]
 FORMATS = ("svg", "png", "pdf")
@@ -211,6 +213,33 @@ def test_of_many_models_the_first_have_a_panel(
     assert figure.get_supxlabel() == "drawn are the first 2 of 3"
     assert all(panel.get_xlabel().startswith("latency") for panel in figure.axes)
     assert [path.name for path in write_figures(results, tmp_path)] == FILES
+
+
+def test_no_figure_is_taller_than_can_be_looked_at(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style, "TALLEST", 5)
+    figure = latency_figure(
+        opened(a_grid(["float32", "int8"], range(1, 9), ["one", "two", "three"]))
+    )
+    assert figure.get_figheight() < 6
+    assert figure.get_supxlabel() == "drawn are the first 2 of 3"
+
+
+def test_of_many_profiles_the_first_are_drawn(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operators_of, "MOST_CELLS", 2)
+    cells = tuple(a_cell(f"c{n}", model=f"{n}" + 100 * "e") for n in range(3))
+    plain = {"operator_type": "ADD", "operator_ns": 1e6}
+    rows = (an_operator(f"o{n}", operator_cell_id=f"c{n}", **plain) for n in range(3))
+    opened(some_results(cells=cells, operators=tuple(rows)))
+    figure = operators_of.operators_figure(operators(tmp_path))
+    (panel,) = figure.axes
+    assert len(panel.patches) == 2
+    assert figure.get_supxlabel().endswith("of the first 2 of 3 cells")
+    figure.draw_without_rendering()
+    assert panel.get_position().width > 0.4
 
 
 def test_lines_and_the_ideal_are_named(opened: Opened) -> None:

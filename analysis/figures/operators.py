@@ -1,5 +1,7 @@
 """Where the time of an inference goes, by type of operator."""
 
+import textwrap
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -12,6 +14,10 @@ from analysis.profiles import by_type, cells_of
 NAMED = len(COLOURS) - 1
 """Types with a colour of their own: those with the largest shares over all cells."""
 OTHERS = "others"
+MOST_CELLS = 60
+"""Of more bars nobody finds the one that matters: the first are drawn."""
+LONGEST_LINE = 32
+"""Of a cell's name in characters: the bars need as much room again."""
 
 
 def operators_figure(found: pd.DataFrame) -> Figure:
@@ -24,9 +30,15 @@ def operators_figure(found: pd.DataFrame) -> Figure:
     """
     types = by_type(found)
     most = types.groupby("type")["share"].sum().nlargest(NAMED).index
-    cells = [(name, _by_name(cell, most)) for name, cell in cells_of(types)]
+    every = list(cells_of(types))
+    cells = [
+        (textwrap.fill(name, LONGEST_LINE), _by_name(cell, most))
+        for name, cell in every[:MOST_CELLS]
+    ]
+    lines = max((name.count("\n") + 1 for name, _ in cells), default=1)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 1.4 + 0.3 * len(cells)), layout="constrained")
+        height = 1.4 + (0.15 + 0.15 * lines) * len(cells)
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         FigureCanvasAgg(figure)
         panel = figure.subplots()
         begin = np.zeros(len(cells))
@@ -38,7 +50,10 @@ def operators_figure(found: pd.DataFrame) -> Figure:
         panel.set_yticks(range(len(cells)), [name for name, _ in cells])
         panel.invert_yaxis()
         panel.grid(visible=False, axis="y")
-        panel.set_xlabel("sum of the operators' times in one inference, profiled, ms")
+        what = f", of the first {len(cells)} of {len(every)} cells" * (len(cells) < len(every))
+        figure.supxlabel(
+            f"sum of the operators' times in one inference, profiled, ms{what}", size=9
+        )
         figure.legend(loc="outside upper left", ncols=2, fontsize=8)
         return figure
 

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -38,6 +39,8 @@ WIDTH = 7.0
 """Of a figure, in inches; so are all heights."""
 LONGEST_LINE = 65
 """Of a title in characters: a longer one would leave the panels no room."""
+TALLEST = 200.0
+"""Figure: of panels that need more, as many as this holds are drawn."""
 SEEN_AT_ONCE = 4
 """In a figure of more panels each says what its axes are."""
 
@@ -62,9 +65,8 @@ def panels_of(
     Of many planes only the first, see `analysis.planes`.
     """
     count = count_planes(results, plane_axes)
-    cut = list(first_planes(results, plane_axes))
-    if len(cut) > SEEN_AT_ONCE:
-        height += 0.4
+    height = min(height + 0.4 * (count > SEEN_AT_ONCE), TALLEST)
+    cut = list(islice(first_planes(results, plane_axes), int(TALLEST / height)))
     figure = Figure(figsize=(WIDTH, height * len(cut) + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(cut), squeeze=False, sharex=True, sharey=True)[:, 0]
