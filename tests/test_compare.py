@@ -168,6 +168,12 @@ def test_long_names_leave_room_for_the_ratios(opened: Opened, tmp_path: Path) ->
     assert figure.axes[0].get_window_extent().width > figure.bbox.width / 4
 
 
+def test_a_name_with_a_line_break_stays_in_its_row(opened: Opened) -> None:
+    cells = [({"model": model}, [10**6] * 6) for model in ("one\ntwo", "three")]
+    (panel,) = comparison_figure(compare(opened(a_run(*cells)), opened(a_run(*cells)))).axes
+    assert {label.get_text() for label in panel.get_yticklabels()} == {"one two", "three"}
+
+
 @pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
 def test_the_figure_is_drawn_by_the_command(litesweep: Litesweep, run: Path, kind: str) -> None:
     sides = f"{run}:quantization=float32", f"{run}:quantization=int8"

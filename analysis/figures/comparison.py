@@ -128,6 +128,7 @@ def _legend(figure: Figure, panel: Axes, shown: list[Record]) -> None:
 def _name(record: Record, axes: list[str]) -> str:
     """Say where a cell is; of a long name without the middle: cells differ at either end."""
     name = ", ".join(_value(axis, record[axis]) for axis in axes) or "the cell"
+    name = " ".join(name.split())  # a row is a line
     half = MOST_LETTERS // 2
     return name if len(name) <= MOST_LETTERS else f"{name[:half]} … {name[-half:]}"
 
