@@ -8,7 +8,9 @@ import subprocess
 import sys
 import textwrap
 from io import StringIO
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from submitit.slurm.slurm import _make_sbatch_string
 
+from jobs.cluster import submissions
 from jobs.cluster.batch import BEGUN, LATE_S, srun_again
 from jobs.cluster.container import check_folders
 from jobs.cluster.partitions import check_time_limit, partitions
@@ -23,6 +26,7 @@ from jobs.cluster.sent import read_sent, record_answer, record_cancel, record_in
 from jobs.cluster.site import Container, Site
 from jobs.cluster.slurm import (
     Request,
+    SlurmError,
     ask,
     ended_jobs,
     live_jobs,
@@ -31,10 +35,13 @@ from jobs.cluster.slurm import (
     python,
     send,
 )
-from jobs.cluster.status import JobStatus, RunStatus, _telling_lines, print_status
+from jobs.cluster.status import JobStatus, RunStatus, _telling_lines, print_status, status
+from jobs.cluster.submissions import resume
 from jobs.run_folder import RunFolder
 from suite.errors import UserError
 from tests.conftest import REPOSITORY
+from tests.scale.made import a_run, a_site
+from tests.scale.submitting import QUIET, FakeSlurm
 from tests.test_site import LEAST
 
 GOLDEN = REPOSITORY / "tests/golden/sbatch.sh"
@@ -416,3 +423,35 @@ def test_folders_that_no_job_could_be_given(name: str) -> None:
     if name in ("a,b", "a:b"):
         check_folders(Container(runtime="none"), [Path("/shared") / name])
     check_folders(Container(), [Path("/shared/it's a run")])
+
+
+@pytest.mark.parametrize(
+    ("refused", "sent"),
+    [
+        ({1}, [0, 2, 3, 4, 5, 6]),  # the others go
+        ({0, 1, 3, 4}, [2, 5, 6]),
+        ({1, 2, 3}, [0]),  # three in a row: it is no accident
+    ],
+)
+def test_a_call_that_slurm_refuses_keeps_no_other_from_being_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: set[int], sent: list[int]
+) -> None:
+    run = a_run(tmp_path, 70, a_site(), per_job=1)
+    gone: list[int] = []
+    calls = count()
+
+    def refusing(*arguments: Any, **options: Any) -> list[str]:
+        if (number := next(calls)) in refused:
+            raise SlurmError(f"sbatch refuses call {number}.")
+        gone.append(number)
+        return send(*arguments, **options)
+
+    with FakeSlurm(tmp_path / "bin", max_array=10).standing_in():
+        monkeypatch.setattr(submissions, "send", refusing)
+        with pytest.raises(SlurmError, match=f"call {min(refused)}"):
+            resume(run.path, console=QUIET)
+        assert gone == sent
+        assert status(run).live == 10 * len(sent)
+        resume(run.path, console=QUIET)  # and what is left, the next time
+        seen = status(run)
+        assert (seen.live, len(seen.jobs)) == (70, 70)

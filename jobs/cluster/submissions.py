@@ -38,6 +38,8 @@ LOOK_SHARE = 0.1
 REFILLS = 8
 """Calls of sbatch for as many jobs as the site lets wait and run: fewer would leave nodes idle, and
 more would be one for each job that ends."""
+MOST_REFUSALS = 3
+"""Calls of sbatch in a row. One that is not answered in time says nothing of the next."""
 
 
 def submit(
@@ -118,7 +120,7 @@ def submit(
             provenance = {**folder.identity(), "images": canonical_json(digests)}
             plan = make_plan(grid, built, provenance, cut)
             plan.write(folder.plan_file)
-        _send_missing(folder, profile, display)
+        _send_all(folder, profile, display)
         return folder.path
 
 
@@ -149,7 +151,7 @@ def resume(
             profile = Site.load(find_site(str(site), Path.cwd()))
             write_whole(folder.site_file, json.dumps(profile.dump(), indent=1) + "\n")
         _find_again(folder, profile, ArtifactStore.at(store))
-        _send_missing(folder, profile, Display(console or Console(stderr=True)))
+        _send_all(folder, profile, Display(console or Console(stderr=True)))
         return status(folder)
 
 
@@ -220,13 +222,13 @@ def wait(run: Path | str, console: Console | None = None) -> RunStatus:
             if seen.count("waiting") and not seen.scheduler and _has_room(seen, profile):
                 try:
                     with take_up(folder.path):
-                        live += _send_missing(folder, profile, display, only_unsent=True)
+                        count, error = _send_missing(folder, profile, display, only_unsent=True)
+                    live += count
                 except BusyError:  # another process is sending them
-                    live += 1
-                except SlurmError as error:
-                    if not live:  # nothing is left to wait for
-                        raise
-                    refusal = error.what
+                    live, error = live + 1, None
+                if error and not live:  # nothing is left to wait for
+                    raise error
+                refusal = error.what if error else ""
             if not live and not seen.scheduler:
                 if seen.count("failed"):  # a shared file system may show a last file late
                     time.sleep(LOOK_EVERY_S)
@@ -270,10 +272,23 @@ def image_digests(grid: Grid, site: Site) -> dict[str, str]:
     return {str(image): checked_image(image, site) for image in images}
 
 
+def _send_all(folder: RunFolder, site: Site, display: Display) -> None:
+    """Submit what is missing; raise what Slurm said where it refused some of it."""
+    _, error = _send_missing(folder, site, display)
+    if error:
+        raise error
+
+
 def _send_missing(
     folder: RunFolder, site: Site, display: Display, only_unsent: bool = False
-) -> int:
-    """Submit the slices that lack something and have no job; return how many."""
+) -> tuple[int, SlurmError | None]:
+    """Submit the slices that lack something and have no job.
+
+    Returns
+    -------
+    int, SlurmError or None
+        How many were submitted; and if Slurm refused others, what it said first.
+    """
     plan = Plan.read(folder.plan_file)
     tell_stores(folder, plan)
     stores = {store_of(artifact.path) for artifact in plan.artifacts.values()}
@@ -289,20 +304,29 @@ def _send_missing(
             waiting.setdefault(request, []).append(index)
     room = site.slurm.submitted - len(live) if site.slurm.submitted else len(plan.slices)
     _check_files(plan, [index for indices in waiting.values() for index in indices], site)
-    count, calls, most = 0, len(sent), max_array(site) if waiting else 0
+    most = max_array(site) if waiting else 0
+    groups = (
+        (request, indices[first : first + most])
+        for request, indices in waiting.items()
+        for first in range(0, len(indices), most)
+    )
+    count, in_a_row = 0, 0
+    refusal: SlurmError | None = None
     try:
-        for request, indices in waiting.items():
-            for first in range(0, len(indices), most):
-                group = indices[first : first + most][: max(0, room - count)]
-                if group:
-                    named = replace(request, name=f"{request.name}-{calls}")
-                    calls += 1
-                    _send(folder, site, named, group, stores)
-                    count += len(group)
-    finally:  # what went before a refusal stays
+        for number, (request, indices) in enumerate(groups, len(sent)):
+            if count >= room or in_a_row == MOST_REFUSALS:
+                break
+            group = indices[: room - count]
+            named = replace(request, name=f"{request.name}-{number}")
+            try:
+                _send(folder, site, named, group, stores)
+                count, in_a_row = count + len(group), 0
+            except SlurmError as error:
+                refusal, in_a_row = refusal or error, in_a_row + 1
+    finally:  # whatever ends it, what went before stays
         if count:
             display.say(f"submitted {count} job{'s' * (count > 1)} for {folder.path}")
-    return count
+    return count, refusal
 
 
 def _request(folder: RunFolder, plan: Plan, index: int, site: Site) -> Request | None:
