@@ -217,24 +217,26 @@ def wait(run: Path | str, console: Console | None = None) -> RunStatus:
             began = time.monotonic()
             seen = status(folder)
             took_s = time.monotonic() - began
-            live, refusal = seen.live, ""
+            live = seen.live
+            refusal: SlurmError | None = None
             profile = Site.read(folder.site_file)
             if seen.count("waiting") and not seen.scheduler and _has_room(seen, profile):
                 try:
                     with take_up(folder.path):
-                        count, error = _send_missing(folder, profile, display, only_unsent=True)
+                        count, refusal = _send_missing(folder, profile, display, only_unsent=True)
                     live += count
                 except BusyError:  # another process is sending them
-                    live, error = live + 1, None
-                if error and not live:  # nothing is left to wait for
-                    raise error
-                refusal = error.what if error else ""
+                    live += 1
+                except SlurmError as error:
+                    refusal = error
+                if refusal and not live:  # nothing is left to wait for
+                    raise refusal
             if not live and not seen.scheduler:
                 if seen.count("failed"):  # a shared file system may show a last file late
                     time.sleep(LOOK_EVERY_S)
                 return status(folder)
             share = seen.cells_done / max(1, sum(job.cells for job in seen.jobs))
-            phase.draw(share, refusal or _in_a_line(seen))
+            phase.draw(share, refusal.what if refusal else _in_a_line(seen))
             time.sleep(max(LOOK_EVERY_S, took_s / LOOK_SHARE))
 
 
