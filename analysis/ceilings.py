@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from analysis.runs import check_cells
 from suite.errors import UserError, nearest
 from suite.results.rows import LOCAL
 
@@ -58,12 +59,14 @@ def roofline(
     Raises
     ------
     UserError
-        If the peaks cannot be read, or it is not clear for which CPU type they are.
+        If the peaks cannot be read, or it is not clear for which CPU type they are; if there is no
+        cell.
 
     Examples
     --------
     >>> roofline(results, "peaks.json")["roof_share"].sel(threads=1)  # doctest: +SKIP
     """
+    check_cells(results)
     like = results["median_ns"]
     by_type = _by_type(results, peaks)
     weight_bytes = results["weight_bytes"].values  # at once: of dask's arrays, each would be all

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from analysis.runs import check_trials
+from analysis.runs import check_cells, check_trials
 
 MILLION = 1e6
 S_PER_HOUR = 3600.0
@@ -40,6 +40,7 @@ def cost(results: xr.Dataset) -> xr.Dataset:
     >>> cost(results)["core_seconds_per_million"].sel(quantization="int8")  # doctest: +SKIP
     """
     check_trials(results)
+    check_cells(results)
     dims = results["median_ns"].dims
     # Where a selection has fixed an axis, its value still counts.
     batch = results.coords.get("batch", 1)

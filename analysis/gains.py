@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from analysis.runs import as_asked, as_grid
+from analysis.runs import as_asked, as_grid, check_cells
 from analysis.speedups import hosts, over_replicates
 from suite.errors import UserError, nearest
 
@@ -30,12 +30,13 @@ def quantization_gain(results: xr.Dataset, over: str = "float32") -> xr.Dataset:
     Raises
     ------
     UserError
-        If the results have no such quantization.
+        If the results have no such quantization, or no cell.
 
     Examples
     --------
     >>> quantization_gain(results)["gain"].sel(quantization="int8")  # doctest: +SKIP
     """
+    check_cells(results)
     asked, results = results, as_grid(results)
     known = [str(name) for name in results["quantization"].values]
     if over not in known:

@@ -207,3 +207,9 @@ def check_trials(results: xr.Dataset) -> None:
             raise UserError(
                 f"These results have no dimension {dim!r}.", f"Select a list: {dim}=[{value!r}]."
             )
+
+
+def check_cells(results: xr.Dataset) -> None:
+    """Raise a UserError where there is no cell to be asked about."""
+    if not {*AXES} & {*results.coords}:
+        raise UserError("There is no cell in these results.")

@@ -12,7 +12,7 @@ import xarray as xr
 import analysis
 from suite.errors import UserError
 from tests.conftest import Opened
-from tests.rows import a_cluster, a_node, a_run, an_artifact
+from tests.rows import a_cluster, a_node, a_run, an_artifact, some_results
 
 Select = Callable[[xr.Dataset], xr.Dataset]
 FIXED = {
@@ -159,6 +159,16 @@ def test_energy_without_an_interval_or_an_idle_node_is_told(
     trials = tuple(replace(trial, **counted) for trial in run.trials)
     page = analysis.write_report(opened(replace(run, trials=trials)), tmp_path / "report.html")
     assert "Most frugal: float32" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [analysis.cost, analysis.quantization_gain, lambda results: analysis.roofline(results, PEAKS)],
+)
+def test_of_no_cell_nothing_is_asked(opened: Opened, ask: Callable[..., Any]) -> None:
+    nothing = opened(some_results(cells=(), trials=(), artifacts=()))
+    with pytest.raises(UserError, match="There is no cell"):
+        ask(nothing)
 
 
 def test_of_nothing_that_is_known_there_is_no_front(opened: Opened) -> None:
