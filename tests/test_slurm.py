@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from submitit.slurm.slurm import _make_sbatch_string
 
-from jobs.cluster import submissions
+from jobs.cluster import sending
 from jobs.cluster.batch import BEGUN, LATE_S, srun_again
 from jobs.cluster.container import check_folders
 from jobs.cluster.partitions import check_time_limit, partitions
@@ -447,7 +447,7 @@ def test_a_call_that_slurm_refuses_keeps_no_other_from_being_sent(
         return send(*arguments, **options)
 
     with FakeSlurm(tmp_path / "bin", max_array=10).standing_in():
-        monkeypatch.setattr(submissions, "send", refusing)
+        monkeypatch.setattr(sending, "send", refusing)
         with pytest.raises(SlurmError, match=f"call {min(refused)}"):
             resume(run.path, console=QUIET)
         assert gone == sent

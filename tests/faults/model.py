@@ -25,8 +25,8 @@ from hypothesis.stateful import (
 
 import jobs.worker
 from jobs.clean import clean
+from jobs.cluster.sending import request_for
 from jobs.cluster.site import Container, CpuType, Mpi, Site
-from jobs.cluster.submissions import _request
 from jobs.collect import has_shard, left_by, slice_results, write_shard
 from jobs.plan import Plan
 from jobs.run_folder import RunFolder
@@ -167,7 +167,7 @@ class Run(RuleBasedStateMachine):
         for index in range(SLICES):
             if has_shard(self.folder, index):
                 continue
-            request = _request(self.folder, plan, index, SITE)
+            request = request_for(self.folder, plan, index, SITE)
             if request is None:
                 assert has_shard(self.folder, index)
                 continue

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import jobs.cluster.slurm
 import suite.watch
 from jobs import worker
-from jobs.cluster import submissions
+from jobs.cluster import sending, submissions
 from jobs.cluster.site import Site
 from jobs.cluster.slurm import Request, SlurmError
 from jobs.cluster.status import WORDLESS, RunStatus, status
@@ -269,7 +269,7 @@ class Machine:
         fakes: list[tuple[Any, str, Any]] = [
             (slurm, "ask", self.ask),
             (slurm, "shutil", which),
-            (submissions, "send", self.send),
+            (sending, "send", self.send),
             (submissions, "LOOK_EVERY_S", LOOK_EVERY_S),
             (
                 submissions,
@@ -295,8 +295,8 @@ class Machine:
             (worker, "write_shard", timed("a shard written", worker.write_shard)),
             (
                 submissions,
-                "_send_missing",
-                timed("sent what is missing", submissions._send_missing),
+                "send_missing",
+                timed("sent what is missing", sending.send_missing),
             ),
         ]
         with ExitStack() as stack:
