@@ -61,6 +61,9 @@ class Used:
         samples
             How many there are after the warm-up.
         """
+        package_j = np.asarray(of("package_energy_j"), np.float64)
+        if np.isnan(package_j).all():  # most machines do not let it be read
+            return cls(package_j, package_j, package_j, package_j)
         # Of several instances, or of queries, there is a window; else NaN.
         window_ns, wall_ns = (
             np.asarray(of(n), np.float64) for n in ("window_ns", "sampling_wall_ns")
@@ -72,7 +75,7 @@ class Used:
         invocations = np.where(windowed, served, invocations)
         invocations = np.where(invocations > 0, invocations, np.nan)
         return cls(
-            of("package_energy_j") / invocations,
+            package_j / invocations,
             of("dram_energy_j") / invocations,
             of("idle_package_w") * seconds / invocations,
             of("idle_dram_w") * seconds / invocations,

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.blocks import Trials, Work, for_each_block
-from analysis.segments import Array, Floats, Ints, Segments, middle, pooled, quantile, sort
+from analysis.segments import Array, Floats, Ints, Segments, middle, pooled, sort
 from analysis.tails import slowest, tails
+from analysis.two_sorted import TwoSorted
 from suite.results.stored import Stored
 
 QUANTILES = {"p90": 0.90, "p99": 0.99}
@@ -19,9 +20,6 @@ QUANTILES = {"p90": 0.90, "p99": 0.99}
 INVOCATION_VARIABLES = {"min_ns": "ns", "spread": "1", **{f"{name}_ns": "ns" for name in QUANTILES}}
 """Over the invocations of all trials after their warm-up; `spread` is their interquartile range
 over their median."""
-
-SHORT = 2**32
-"""Below 4 s the half of each number is enough, and is sorted in less than half the time."""
 
 BLOCKS = 10
 """Of a trial's invocations. Few and long, since neighbours are alike; enough for a variance."""
@@ -62,8 +60,6 @@ def of_samples(stored: Stored, trials: Trials, memory: int, also: Work | None = 
     found = Found.nothing(len(trials.cell), stored.rows["cell"])
 
     def work(samples: Array, first: int, block: Ints) -> None:
-        if samples.max(initial=0) < SHORT:
-            samples = samples.astype(np.uint32)
         if also:
             also(samples, first, block)
         _of_block(samples, first, block, trials, found)
@@ -122,12 +118,6 @@ def _of_cells(
     by_pool = by_trial.copy()
     of_pools = of_trials.joined(pools)
     of_pools.sort(by_pool, in_stretches=True)
-    for places, rows in of_pools.joined(within.pools).stacks(by_pool):
-        if (within.pools.sizes[places] > 1).any():  # else they are in order
-            sort(rows, in_stretches=True)
-        lower, half, upper = (quantile(rows, share) for share in (0.25, 0.5, 0.75))
-        found.of_cells["min_ns"][within.cells[places]] = rows[:, 0]
-        found.of_cells["spread"][within.cells[places]] = (upper - lower) / half
     # The slowest invocation hides in the mean of many.
     means = within.loops > 1
     of_means = [f"each sample is the mean of {n} invocations" for n in within.loops[means]]
@@ -136,6 +126,11 @@ def _of_cells(
         values[means], lacks[means] = np.nan, of_means
         found.of_cells[f"{name}_ns"][within.cells] = values
         found.of_cells[f"{name}_lack"][within.cells] = lacks
+    some = np.flatnonzero(of_pools.joined(within.pools).sizes)
+    halves = TwoSorted.of(by_pool, of_pools, within.pools).that(some)
+    lower, half, upper = (halves.quantile(share) for share in (0.25, 0.5, 0.75))
+    found.of_cells["min_ns"][within.cells[some]] = halves.quantile(0)
+    found.of_cells["spread"][within.cells[some]] = (upper - lower) / half
 
 
 def median_error(latency_ns: npt.ArrayLike) -> float:

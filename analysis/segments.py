@@ -4,7 +4,6 @@ Segments of one length go through numpy together. Segments of n different length
 values at least, so that there are never many lengths for the values that there are.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -120,7 +119,7 @@ class Segments:
         at = (self.sizes - 1) * np.asarray(share)
         below = np.floor(at).astype(np.int64)
         above = np.minimum(below + 1, self.sizes - 1)
-        return _between(ordered[self.starts + below], ordered[self.starts + above], at - below)
+        return between(ordered[self.starts + below], ordered[self.starts + above], at - below)
 
     def at_least(self, ordered: Array, thresholds: Floats) -> Ints:
         """Return how many values of each segment are not below its threshold, by bisection."""
@@ -154,15 +153,7 @@ def middle(ordered: Array) -> Floats:
     return found
 
 
-def quantile(ordered: Array, share: float) -> Floats:
-    """Return a quantile of rows that are sorted."""
-    at = (ordered.shape[-1] - 1) * share
-    below = math.floor(at)
-    above = min(below + 1, ordered.shape[-1] - 1)
-    return _between(ordered[..., below], ordered[..., above], at - below)
-
-
-def _between(low: Array, high: Array, rest: npt.ArrayLike) -> Floats:
+def between(low: Array, high: Array, rest: npt.ArrayLike) -> Floats:
     """Return what is `rest` of the way from one to the other, rounded as `numpy.quantile` does."""
     low, high, rest = low.astype(np.float64), high.astype(np.float64), np.asarray(rest)
     step = high - low
@@ -199,10 +190,11 @@ def pooled(group: Ints, kind: Ints) -> tuple[Ints, Segments]:
         The segments of it that are of one kind in one group.
     """
     code = group * (int(kind.max(initial=0)) + 1) + kind
-    _, firsts, codes = np.unique(code, return_index=True, return_inverse=True)
+    _, firsts, codes, sizes = np.unique(
+        code, return_index=True, return_inverse=True, return_counts=True
+    )
     order = np.argsort(firsts[codes], kind="stable")
-    _, sizes = np.unique(firsts[codes], return_counts=True)
-    return order, Segments.end_to_end(sizes)
+    return order, Segments.end_to_end(sizes[np.argsort(firsts)])
 
 
 def among(groups: Segments, known: Bools) -> Segments:

@@ -1,6 +1,7 @@
 """Results opened lazily: the same numbers as row by row, one reading, within a bound of memory."""
 
 import pickle
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import analysis
 from analysis import blocks, measured, open_results, samples
 from analysis.invocations import Found
 from analysis.segments import Segments
+from analysis.two_sorted import TwoSorted
 from suite.errors import UserError
 from suite.results.read import read_results
 from suite.results.rows import Results
@@ -177,6 +179,36 @@ def test_segments_are_as_their_arrays(lists: list[list[int]], share: float) -> N
     assert some.quantile(values, share).tolist() == [np.quantile(a, share) for a in full]
     above = whole.at_least(values, np.full(len(lists), 20.5))
     assert above.tolist() == [int((array > 20).sum()) for array in arrays]
+
+
+@given(
+    st.lists(
+        st.lists(st.lists(st.integers(0, 9) | st.just(2**32 - 1), max_size=6), max_size=5).filter(
+            any
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.floats(0, 1),
+    st.sampled_from([np.uint32, np.uint64, np.float64]),
+)
+def test_quantiles_of_parts_are_as_of_the_whole(
+    unions: list[list[list[int]]], share: float, dtype: Any
+) -> None:
+    sorted_parts = [np.sort(np.array(part, dtype)) for parts in unions for part in parts]
+    halves = TwoSorted.of(
+        np.concatenate(sorted_parts),
+        Segments.end_to_end([len(part) for part in sorted_parts]),
+        Segments.end_to_end([len(parts) for parts in unions]),
+    )
+    expected = [np.quantile(np.array([*chain(*parts)], dtype), share) for parts in unions]
+    assert halves.quantile(share).tolist() == expected
+
+
+@pytest.mark.parametrize("longest", [2**32 - 2, 2**32 - 1, 2**32, 2**40])
+def test_latencies_of_any_length_are_read_whole(opened: Opened, longest: int) -> None:
+    found = opened(some_results(trials=(a_trial("t", [longest, longest, longest]),)))
+    assert found["median_ns"].item() == found["min_ns"].item() == longest
 
 
 # One reading, and only what is asked for

@@ -38,7 +38,8 @@ CACHE_BYTES = 1 << 23
 
 Array = npt.NDArray[Any]
 Read = Callable[..., Array]
-"""Reads a column by its name, and perhaps from which row on and to which."""
+"""Reads a column by its name, and perhaps from which row on and to which, and as what type: numbers
+that it has not are the nearest that it has."""
 
 
 class OpenFile:
@@ -146,9 +147,12 @@ class Stored:
         with or_damaged(self.path):
             file = self.file.hdf5()
 
-        def read(name: str, first: int = 0, last: int | None = None) -> Array:
+        def read(
+            name: str, first: int = 0, last: int | None = None, dtype: np.dtype[Any] | None = None
+        ) -> Array:
             with or_damaged(self.path):
-                values: Array = file[name][first:last]
+                column = file[name] if dtype is None else file[name].astype(dtype)
+                values: Array = column[first:last]
                 return values
 
         with file:
