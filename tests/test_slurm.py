@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from io import StringIO
 from itertools import count
 from pathlib import Path
@@ -21,7 +22,8 @@ from submitit.slurm.slurm import _make_sbatch_string
 from jobs.cluster import sending
 from jobs.cluster.batch import BEGUN, LATE_S, srun_again
 from jobs.cluster.container import check_folders
-from jobs.cluster.partitions import check_time_limit, partitions
+from jobs.cluster.partitions import check_time_limit, nodes_in_service, partitions
+from jobs.cluster.sending import request_for
 from jobs.cluster.sent import read_sent, record_answer, record_cancel, record_intent
 from jobs.cluster.site import Container, Site
 from jobs.cluster.slurm import (
@@ -37,11 +39,12 @@ from jobs.cluster.slurm import (
 )
 from jobs.cluster.status import JobStatus, RunStatus, _telling_lines, print_status, status
 from jobs.cluster.submissions import resume
+from jobs.plan import Plan
 from jobs.run_folder import RunFolder
 from suite.errors import UserError
 from tests.conftest import REPOSITORY
 from tests.scale.made import a_run, a_site
-from tests.scale.submitting import QUIET, FakeSlurm
+from tests.scale.submitting import QUIET, FakeSlurm, submitted
 from tests.test_site import LEAST
 
 GOLDEN = REPOSITORY / "tests/golden/sbatch.sh"
@@ -414,6 +417,57 @@ def test_partitions_and_what_they_allow(tmp_path: Path, commands: Path) -> None:
             UserError, match=r"61 min; its partition allows 60 min[\s\S]*\"60 min\""
         ):
             limit(partition, 61)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "c1 c2 c5"),
+        ('constraint = "ib"\n', "c2"),
+        ('constraint = "ib&big"\n', "c2"),
+        ('constraint = "ib|big"\n', ""),  # more than a list of features: not known
+        ('partition = "long,short"\n', "c5 c6"),
+        ('sbatch = {reservation = "bench day"}\n', ""),
+    ],
+)
+def test_nodes_that_jobs_may_go_to(tmp_path: Path, commands: Path, text: str, found: str) -> None:
+    told = (
+        *("batch*|c1|mixed|2|(null)", "batch*|c2|idle~|2|big,ib", "batch*|c3|idle*|2|ib"),
+        *("batch*|c4|allocated|1|ib", "batch*|c5|planned-|4|big", "batch*|c7|drained|2|ib"),
+        *("long|c5|planned-|4|big", "short|c6|completing|2|ib"),
+    )
+    command(commands, "sinfo", f"printf '%s\n' {' '.join(f'{line!r}' for line in told)}")
+    profile = site(tmp_path, ('partition = "batch"\n', ""), ('constraint = "type_a"\n', text))
+    assert nodes_in_service(profile, "type_a") == {*found.split()}
+    command(commands, "sinfo", "exit 1")
+    assert not nodes_in_service(profile, "type_a")
+
+
+@pytest.mark.parametrize(("nodes", "calls"), [(4, 5), (9, 4), (100, 2), (0, 10)])
+def test_jobs_that_avoid_a_few_nodes_each_go_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: int, calls: int
+) -> None:
+    """One that avoids none goes by itself; what each avoids is avoided by its array."""
+    run = a_run(tmp_path, 100, a_site(), per_job=10)
+    own = {index: f"n{(index - 1) % (nodes or 9) + 1}" for index in range(1, 10)}
+    sent: dict[int, tuple[str, ...]] = {}
+    slurm = FakeSlurm(tmp_path / "bin", nodes=nodes)
+
+    def avoiding(folder: RunFolder, plan: Plan, index: int, site: Site) -> Request | None:
+        request = request_for(folder, plan, index, site)
+        return request and replace(request, exclude=(own[index],) if index else ())
+
+    def kept(folder: RunFolder, site: Site, request: Request, **options: Any) -> list[str]:
+        sent.update((index, request.exclude) for _, index, *_ in options["calls"])
+        return send(folder, site, request, **options)
+
+    monkeypatch.setattr(sending, "request_for", avoiding)
+    monkeypatch.setattr(sending, "send", kept)
+    with slurm.standing_in():
+        assert submitted(run, slurm)["sbatch"] == calls
+    assert sent.pop(0) == ()
+    assert all(host in sent[index] for index, host in own.items())
+    assert max(map(len, sent.values())) <= max(1, (nodes - 1) // 2)
 
 
 @pytest.mark.parametrize("name", ["new\nline", "back\\slash", "per%jcent", "dollar$", "a,b", "a:b"])

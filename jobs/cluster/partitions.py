@@ -4,8 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.cluster.site import Site
-from jobs.cluster.slurm import ask
+from jobs.cluster.slurm import SlurmError, ask
 from suite.errors import UserError
+
+IN_SERVICE = ("idle", "mixed", "allocated", "completing", "planned", "reserved")
+"""States of nodes that take jobs, now or later."""
+SAVING = "~#-+"
+"""What sinfo adds to them where a node is asleep, wakes up, or is kept for a job to come."""
 
 
 @dataclass(frozen=True)
@@ -72,3 +77,31 @@ def check_time_limit(site: Site, name: str, limit_min: int, known: Sequence[Part
             f'Set time_limit = "{allowed} min" under [cpu_types.{name}] in the site file: the jobs '
             "become shorter.",
         )
+
+
+def nodes_in_service(site: Site, name: str) -> frozenset[str]:
+    """Return the nodes that jobs for a CPU type may go to, as far as that can be told; else none.
+
+    It cannot where Slurm does not answer, the site file gives further options of sbatch, which may
+    choose among the nodes, or the constraint is more than features that a node must have.
+    """
+    cpu_type = site.cpu_types[name]
+    if cpu_type.sbatch:
+        return frozenset()
+    try:
+        lines = ask("sinfo", "-h", "-N", "-o", "%P|%N|%T|%c|%f").splitlines()
+    except SlurmError:
+        return frozenset()
+    asked = cpu_type.partition.split(",") if cpu_type.partition else []
+    wanted = {*cpu_type.constraint.split("&")} if cpu_type.constraint else set()
+    return frozenset(
+        node
+        for partition, node, state, cpus, features in (
+            line.split("|", 4) for line in lines if line.count("|") >= 4
+        )
+        if (partition.rstrip("*") in asked if asked else partition.endswith("*"))
+        and state.rstrip(SAVING) in IN_SERVICE
+        and cpus.isdigit()
+        and int(cpus) >= cpu_type.cpus
+        and wanted <= {*features.split(",")}
+    )

@@ -1,12 +1,14 @@
 """What of a run is sent to Slurm: the slices that lack something and have no job."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 from jobs.cluster.container import check_folders
 from jobs.cluster.images import checked_image
 from jobs.cluster.packing import limit_minutes
+from jobs.cluster.partitions import nodes_in_service
 from jobs.cluster.sent import read_sent, record_answer, record_intent
 from jobs.cluster.site import Site
 from jobs.cluster.slurm import Request, SlurmError, max_array, send
@@ -52,7 +54,7 @@ def send_missing(
     most = max_array(site) if waiting else 0
     groups = (
         (request, indices[first : first + most])
-        for request, indices in waiting.items()
+        for request, indices in avoiding_together(waiting, cache(partial(nodes_in_service, site)))
         for first in range(0, len(indices), most)
     )
     count, in_a_row = 0, 0
@@ -72,6 +74,38 @@ def send_missing(
         if count:
             display.say(f"submitted {count} job{'s' * (count > 1)} for {folder.path}")
     return count, refusal
+
+
+def avoiding_together(
+    waiting: Mapping[Request, Sequence[int]], nodes_of: Callable[[str], Set[str]]
+) -> list[tuple[Request, Sequence[int]]]:
+    """Join jobs that differ only in the nodes that they avoid: then each avoids those of all.
+
+    They are joined as long as more than half of the nodes that they may go to are left to them, and
+    enough for one of them. So on a few nodes they are not. What they measure stays the same.
+
+    Parameters
+    ----------
+    waiting
+        The slices of each kind of job.
+    nodes_of
+        Tells the nodes that jobs for a CPU type may go to; none if that is not known.
+    """
+    joined: dict[Request, Sequence[int]] = {}
+    last: dict[Request, Request] = {}
+    for request in sorted(waiting, key=lambda request: request.exclude):
+        alike, sent_as, indices = replace(request, exclude=()), request, waiting[request]
+        if request.exclude and (before := last.get(alike)):
+            avoided = {*before.exclude, *request.exclude}
+            nodes = nodes_of(request.cpu_type)
+            left = len(nodes - avoided)
+            if 2 * left > len(nodes) and left >= request.nodes:
+                sent_as = replace(request, exclude=tuple(sorted(avoided)))
+                indices = sorted([*joined.pop(before), *indices])
+        if request.exclude:
+            last[alike] = sent_as
+        joined[sent_as] = indices
+    return sorted(joined.items(), key=lambda item: item[1])
 
 
 def request_for(folder: RunFolder, plan: Plan, index: int, site: Site) -> Request | None:

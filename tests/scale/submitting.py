@@ -36,6 +36,8 @@ class FakeSlurm:
     max_array: int = 1001
     max_submitted: int = 0
     """0 is no limit."""
+    nodes: int = 0
+    """n1, n2 and so on, of which sinfo tells."""
 
     COMMANDS: ClassVar[Mapping[str, str]] = {
         "sbatch": """
@@ -62,6 +64,12 @@ class FakeSlurm:
         """,
         "scontrol": "echo 'MaxArraySize            = MAX_ARRAY'",
         "scancel": "awk '{print $1, $3, $3, $4}' HERE/jobs > HERE/now && mv HERE/now HERE/jobs",
+        "sinfo": """
+            for n in $(seq NODES); do echo "batch*|n$n|idle~|64|(null)"; done
+            echo "batch*|down|down*|64|(null)"
+            echo "other|o|idle|64|(null)"
+            echo "batch*|small|idle|32|(null)"
+        """,
         "srun": "exit 0",
     }
     """The file `jobs` has a line for each call of sbatch: id, elements ended, all, name."""
@@ -78,6 +86,7 @@ class FakeSlurm:
                 ("HERE", self.folder),
                 ("MAX_ARRAY", self.max_array),
                 ("MAX_SUBMITTED", self.max_submitted),
+                ("NODES", self.nodes),
             ):
                 text = text.replace(word, str(value))
             path = self.folder / name
