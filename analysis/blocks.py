@@ -22,7 +22,8 @@ LEAST_BYTES = 32 * MEBI
 SHARE = 0.5
 """Of the memory that samples may take; tables of cells and trials take the rest."""
 BYTES_A_SAMPLE = 48
-"""That a block takes: as it was read, sorted by trial and by cell, and what numpy works in."""
+"""That a block takes at most: as it was read, sorted by trial and by node, and what numpy works
+in."""
 MOST_WORKERS = 4
 SHORT = np.dtype("u4")
 """Below 4 s the half of each number is enough, and is sorted in less than half the time."""
