@@ -1,7 +1,7 @@
 """What things of a run are called: its file, its axes and their values, its nodes."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,30 @@ def numbered(names: Iterable[str]) -> list[str]:
         numbers = (f"{name}#{count}" for count in itertools.count(2))
         found[next(n for n in itertools.chain([name], numbers) if n not in found)] = None
     return list(found)
+
+
+def shortened(names: Sequence[str], most: int) -> list[str]:
+    """Return names in about so many letters, such that those that differ still do.
+
+    Of a long one there is its beginning, and what tells it from the one that is most like it.
+    """
+    half, distinct = most // 2, sorted({*names})
+    short = []
+    for before, name, after in zip(["", *distinct], distinct, [*distinct[1:], ""], strict=False):
+        alike = max(_alike(name, other) for other in (before, after))
+        last = len(name) - half
+        start = min(max(half, alike - 1), last) if alike >= half else last
+        end = start + half
+        cut = f"{name[:half]} … {name[start:end]}{' …' * (end < len(name))}"
+        short.append(name if len(name) <= most else cut)
+    told_apart = dict(zip(distinct, numbered(short), strict=True))
+    return [told_apart[name] for name in names]
+
+
+def _alike(name: str, other: str) -> int:
+    """Return how many letters two names begin with alike."""
+    pairs = zip(name, other, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def grid(stored: Stored) -> tuple[dict[str, list[Any]], tuple[npt.NDArray[np.int64], ...]]:

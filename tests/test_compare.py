@@ -13,6 +13,7 @@ from rich.console import Console
 from analysis import compare, comparison_to_json, comparison_to_rich_table, open_slice, summary
 from analysis.figures.comparison import comparison_figure
 from analysis.planes import MOST_BARS
+from analysis.report.charts.forest import forest
 from analysis.table import thread_count
 from suite.errors import UserError
 from suite.results.write import write_results
@@ -172,6 +173,23 @@ def test_a_name_with_a_line_break_stays_in_its_row(opened: Opened) -> None:
     cells = [({"model": model}, [10**6] * 6) for model in ("one\ntwo", "three")]
     (panel,) = comparison_figure(compare(opened(a_run(*cells)), opened(a_run(*cells)))).axes
     assert {label.get_text() for label in panel.get_yticklabels()} == {"one two", "three"}
+
+
+def test_long_names_that_differ_anywhere_are_told_apart(opened: Opened) -> None:
+    names = ["_".join(["part" * 8, end, "rest" * 8]) for end in ("v1", "v2")]
+    points = [
+        {"model": model, "optimization": optimization, "threads": threads}
+        for model in names
+        for optimization in ("prune@0.5+cluster@16", "prune@0.5+cluster@32")
+        for threads in (1, 2)
+    ]
+    run = opened(a_run(*((point, STEADY) for point in points)))
+    (panel,) = comparison_figure(compare(run, run)).axes
+    labels = {label.get_text() for label in panel.get_yticklabels()}
+    assert max(map(len, labels)) < 60
+    for named in (labels, {*forest(compare(run, run)).figure.layout.yaxis.ticktext}):
+        assert len(named) == len(points) == 8
+        assert all(any(end in label for end in ("v1", "v2")) for label in named)
 
 
 @pytest.mark.parametrize("kind", ["svg", "png", "pdf"])

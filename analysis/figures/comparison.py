@@ -20,6 +20,7 @@ from analysis.comparison_table import (
     telling_axes,
 )
 from analysis.figures.style import COLOURS, STYLE, WIDTH
+from analysis.naming import shortened
 from analysis.table import thread_count
 
 LOOKS = {
@@ -31,8 +32,8 @@ LOOKS = {
 """Colour and form of an outcome."""
 ROW, WIDE_FOR_WORDS = 0.19, WIDTH + 2
 """Height of a cell, and width, in inches."""
-MOST_LETTERS = 36
-"""Of a cell's name."""
+MOST_LETTERS, LEAST_LETTERS = 48, 9
+"""Of a cell's name, and of any value in it that is shortened."""
 MOST_EVEN = 3
 """Ratios that are further apart have ticks at 1, 2 and 5."""
 MOST_BEYOND = 3
@@ -60,8 +61,7 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
             _row(panel, y, record)
         panel.axvline(1, color="0.6", linewidth=0.8, zorder=0)
         _scale(panel, shown)
-        names = [_name(record, axes) for record in shown]
-        panel.set_yticks(range(len(shown)), names, size=7)
+        panel.set_yticks(range(len(shown)), _names(shown, axes), size=7)
         panel.set_ylim(-0.7, len(shown) - 0.3)
         panel.grid(visible=False, axis="y")
         _words(panel, shown, comparison.attrs["threshold"])
@@ -125,15 +125,19 @@ def _legend(figure: Figure, panel: Axes, shown: list[Record]) -> None:
     figure.legend(handles=marks, loc="outside upper left", ncols=6, columnspacing=1.2)
 
 
-def _name(record: Record, axes: list[str]) -> str:
-    """Say where a cell is; of a long name without the middle: cells differ at either end."""
-    name = ", ".join(_value(axis, record[axis]) for axis in axes) or "the cell"
-    name = " ".join(name.split())  # a row is a line
-    half = MOST_LETTERS // 2
-    return name if len(name) <= MOST_LETTERS else f"{name[:half]} … {name[-half:]}"
+def _names(shown: list[Record], axes: list[str]) -> list[str]:
+    """Say where cells are; of long values what tells them apart, so that two do not look alike."""
+    columns = [[_value(axis, record[axis]) for record in shown] for axis in axes]
+    for letters in range(MOST_LETTERS, LEAST_LETTERS - 1, -1):
+        short = (shortened(column, letters) for column in columns)
+        names = [", ".join(values) or "the cell" for values in zip(*short, strict=True)]
+        if max(map(len, names), default=0) <= MOST_LETTERS:
+            break
+    return names if axes else ["the cell"] * len(shown)
 
 
 def _value(axis: str, value: Any) -> str:
     if axis == "threads":
         return thread_count(value)
-    return str(value) if isinstance(value, str) else f"{axis} {value}"
+    text = value if isinstance(value, str) else f"{axis} {value}"
+    return " ".join(text.split())  # a row is a line

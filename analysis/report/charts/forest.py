@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.comparison_table import (
+    Record,
     furthest,
     interval_in_words,
     of_both,
@@ -13,6 +14,7 @@ from analysis.comparison_table import (
     point_of,
     telling_axes,
 )
+from analysis.naming import shortened
 from analysis.report.charts.chart import COLOURS, GREY, Chart, bars, blank, listed, plain, scales
 
 OUTCOMES = {
@@ -22,8 +24,8 @@ OUTCOMES = {
     "undecided": (COLOURS[4], "circle-open"),
 }
 """Told apart by colour and by form."""
-LONGEST_LINE, MOST_LINES = 24, 5
-"""Of a cell's name, a line in characters: a phone has as much room again for its interval."""
+LONGEST_LINE = 24
+"""Of a cell's name in characters: a phone has as much room again for its interval."""
 
 
 def forest(comparison: xr.Dataset) -> Chart:
@@ -32,7 +34,7 @@ def forest(comparison: xr.Dataset) -> Chart:
     axes = telling_axes(comparison)
     shown = furthest(records)
     names = [plain(point_of(record, axes)) for record in shown]
-    labels = [_label(point_of(record, axes)) for record in shown]
+    labels = _labels(shown, axes)
     most_lines = max((label.count("<br>") + 1 for label in labels), default=1)
     figure = blank(height=150 + (10 + 14 * most_lines) * len(shown))
     limits = [record["limit"] for record in shown]
@@ -95,9 +97,8 @@ def forest(comparison: xr.Dataset) -> Chart:
     return Chart("forest", "B over A", caption, figure, list(scales("linear", "")))
 
 
-def _label(name: str) -> str:
-    """Write a cell's name in lines; of a very long one its beginning and its end."""
-    lines = [plain(line) for line in wrap(name, LONGEST_LINE)]
-    if len(lines) > MOST_LINES:
-        lines = [*lines[:2], "…", *lines[-2:]]
-    return "<br>".join(lines)
+def _labels(shown: list[Record], axes: list[str]) -> list[str]:
+    """Write the names of cells in lines; of a long value what tells it from the others."""
+    columns = {a: shortened([str(record[a]) for record in shown], LONGEST_LINE) for a in axes}
+    points = [point_of({a: of[n] for a, of in columns.items()}, axes) for n in range(len(shown))]
+    return ["<br>".join(plain(line) for line in wrap(name, LONGEST_LINE)) for name in points]
