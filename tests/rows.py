@@ -21,6 +21,7 @@ from suite.results.rows import (
     TrialFlag,
     TrialRow,
 )
+from suite.text import harmless
 
 PLAIN = {"str": "", "f8": 0.0}
 POINT = {"model": "resnet50", "quantization": "float32", "threads": 1, "cpu_type": "local"}
@@ -193,7 +194,7 @@ def a_cluster(
 
 
 integers = {"i4": st.integers(-(2**31), 2**31 - 1), "i8": st.integers(-(2**63), 2**63 - 1)}
-text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
+text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20).map(harmless)
 columns: dict[str, st.SearchStrategy[Any]] = {
     **integers,
     "u4": st.integers(0, 2 * max(TrialFlag) - 1),

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
+from analysis import read_others
 from jobs.clean import clean
 from jobs.cluster.container import check_folders
 from jobs.cluster.images import image_sha256
@@ -34,6 +35,8 @@ EVIL = "x'\"$(touch pwned)`touch pwned`;touch pwned|&>pwned\\"
 sayable = st.characters(exclude_categories=["C", "Z"], include_characters=" ")
 lines = st.text(sayable, min_size=1, max_size=40) | st.just(EVIL)
 names = st.text(sayable, min_size=1, max_size=40) | st.text(max_size=9) | st.just(EVIL)
+DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+"""Bidirectional classes of what turns the direction of all that follows."""
 ARGV = """#!/usr/bin/env python3
 import json, sys
 with open("argv.json", "w") as file:
@@ -46,9 +49,11 @@ with open("argv.json", "w") as file:
 
 @given(st.text())
 @example("\x1b]0;title\x07\x9b31m\0\ud800 \t\n\r")
+@example("\u202emirrored\u202c, \u2067isolated\u2069, \u0645\u0631\u062d\u0628\u0627\u200f")
 def test_no_text_gives_a_terminal_orders(text: str) -> None:
     shown = harmless(text)
     assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n\r"]
+    assert not DIRECTIONS & {*map(unicodedata.bidirectional, shown)}
     assert harmless(shown) == shown and len(shown) == len(text)
     assert all(a == b for a, b in zip(text, shown, strict=True) if a.isprintable())
 
@@ -66,6 +71,14 @@ def test_what_a_file_says_is_shown_as_text(litesweep: Litesweep, tmp_path: Path)
     (tmp_path / "s.toml").write_text('["a\\u001b[31m"]\n')
     done = litesweep("plan", "s.toml")
     assert done.returncode == 2 and "\x1b" not in done.stderr
+
+
+def test_what_another_tool_says_is_text_too(tmp_path: Path) -> None:
+    said = {"name": "\x1b[31mred\u202eder\ud800", "perf_version": "\x07"}
+    benchmark = {"metadata": said, "runs": [{"values": [0.1, 0.2]}]}
+    (tmp_path / "bench.json").write_text(json.dumps({"version": "1.0", "benchmarks": [benchmark]}))
+    (row,) = read_others(tmp_path / "bench.json").to_dict("records")
+    assert (row["tool"], row["name"]) == ("pyperf \ufffd", "\ufffd[31mred\ufffdder?")
 
 
 # A shell, and Slurm

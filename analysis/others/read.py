@@ -4,12 +4,14 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from analysis.others import benchmark_model, litert, loadgen, pyperf
 from analysis.others.measurement import ForeignError, Measurement
 from suite.errors import UserError
+from suite.text import harmless
 
 KNOWN = "Known: litert-benchmark and pyperf (JSON), benchmark_model (its output), MLPerf LoadGen."
 MOST_BYTES = 256 * 2**20
@@ -49,8 +51,12 @@ def read_others(path: Path | str) -> pd.DataFrame:
         found = _measurements(file.name, _text(file))
     except ForeignError as error:
         raise UserError(f"{str(file)!r} cannot be used: {error}.", KNOWN) from error
-    records = [asdict(each) | {"lacks": " ".join(each.lacks)} for each in found]
-    return pd.DataFrame.from_records(records)
+    return pd.DataFrame.from_records([_record(each) for each in found])
+
+
+def _record(each: Measurement) -> dict[str, Any]:
+    said = {"tool": harmless(each.tool), "name": harmless(each.name)}
+    return asdict(each) | said | {"lacks": " ".join(each.lacks)}
 
 
 def _file(path: Path) -> Path:
