@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtri
 
+from analysis.runs import check_cells
 from suite.intervals import CONFIDENCE
 
 POINTS = 100
@@ -31,10 +32,16 @@ def accuracy_loss(results: xr.Dataset) -> xr.Dataset:
         (percent of the labelled test examples; below zero is a gain), with `points_lost_low` and
         `points_lost_high`, its 95 % interval. NaN without labels, or without a reference.
 
+    Raises
+    ------
+    UserError
+        If there is no cell or no node to be asked about.
+
     Examples
     --------
     >>> accuracy_loss(results)["points_lost"].sel(quantization="int8")  # doctest: +SKIP
     """
+    check_cells(results)
     own, reference, agreement, examples = (results[name] for name in NEEDS)
     count = examples + 2
     lost = reference - own

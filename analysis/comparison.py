@@ -11,7 +11,7 @@ import xarray as xr
 from analysis.differences import ALPHA, holm, outcome
 from analysis.noise import NOISE_VARIABLES
 from analysis.replicates import Compared, Place, Side, compared
-from analysis.runs import axes_of, check_trials, on_axes
+from analysis.runs import axes_of, check_cells, check_trials, on_axes
 from suite.errors import UserError
 from suite.intervals import LEAST_TRIALS
 
@@ -64,6 +64,7 @@ def compare(a: xr.Dataset, b: xr.Dataset, *, threshold: float = 0.01) -> xr.Data
     """
     for side in (a, b):
         check_trials(side)
+        check_cells(side)
     every = axes_of([a, b])
     a, b = (on_axes(side, every) for side in (a, b))
     axes = tuple(a["status"].dims)

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.measured import measured
+from analysis.runs import check_cells, check_trials
 from analysis.speedups import between
 from suite.errors import UserError
 from suite.results.normal import KINDS
@@ -94,6 +95,8 @@ def instance_scaling(results: xr.Dataset) -> xr.Dataset:
     >>> scaled = instance_scaling(results)  # doctest: +SKIP
     >>> scaled["efficiency"].sel(model="resnet50", threads=1)  # doctest: +SKIP
     """
+    check_trials(results)
+    check_cells(results)
     if "instances" not in results["status"].dims:
         raise UserError(
             "There is no axis 'instances' in these results.",

@@ -35,6 +35,11 @@ def cost(results: xr.Dataset) -> xr.Dataset:
         95 % interval. An invocation of a batch is as many inferences. NaN where something is not
         known.
 
+    Raises
+    ------
+    UserError
+        If there is no cell or no node to be asked about.
+
     Examples
     --------
     >>> cost(results)["core_seconds_per_million"].sel(quantization="int8")  # doctest: +SKIP

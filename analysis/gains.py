@@ -30,7 +30,7 @@ def quantization_gain(results: xr.Dataset, over: str = "float32") -> xr.Dataset:
     Raises
     ------
     UserError
-        If the results have no such quantization, or no cell.
+        If the results have no such quantization, no cell or no node.
 
     Examples
     --------

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import xarray as xr
 from scipy.special import stdtrit
 
-from analysis.runs import check_trials
+from analysis.runs import check_cells, check_trials
 from suite.intervals import CONFIDENCE, geometric_mean
 
 FREEDOM_OF_MAD = 0.6
@@ -42,6 +42,11 @@ def node_variability(results: xr.Dataset) -> xr.Dataset:
         excludes the nodes' median, among 5 nodes or more. Over `cpu_type`: `spread`, the robust
         standard deviation of the effects between nodes. Units "1"; NaN where nothing is known.
 
+    Raises
+    ------
+    UserError
+        If there is no cell or no node to be asked about.
+
     References
     ----------
     Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993: the modified z-score. What it
@@ -53,6 +58,7 @@ def node_variability(results: xr.Dataset) -> xr.Dataset:
     >>> nodes["node"][nodes["outlier"].sel(cpu_type="skylake")]  # doctest: +SKIP
     """
     check_trials(results)
+    check_cells(results)
     medians = results["trial_median_ns"]
     logs = medians.copy(data=np.log(medians.values))
     of_nodes = logs.mean("trial")

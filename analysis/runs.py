@@ -194,13 +194,14 @@ def as_asked(found: xr.Dataset, results: xr.Dataset) -> xr.Dataset:
 
 
 def check_trials(results: xr.Dataset) -> None:
-    """Check that results are still over nodes and trials.
+    """Check that results are still over axes, nodes and trials.
 
     Raises
     ------
     UserError
-        If a selection has fixed one of them.
+        If axes are stacked, or a selection has fixed the node or the trial.
     """
+    _check_apart(results)
     for dim in ("node", "trial"):
         if dim not in results.dims:
             value = results[dim].item() if dim in results.coords else "..."
@@ -209,7 +210,22 @@ def check_trials(results: xr.Dataset) -> None:
             )
 
 
+def _check_apart(results: xr.Dataset) -> None:
+    """Raise a UserError where axes are stacked."""
+    for axis in (*AXES, "node", "trial"):
+        if axis in results.coords and results[axis].dims not in ((), (axis,)):
+            dim = results[axis].dims[0]
+            raise UserError(
+                f"{axis!r} of these results lies along {dim!r}.",
+                f"Take it apart again: results.unstack({dim!r}).",
+            )
+
+
 def check_cells(results: xr.Dataset) -> None:
-    """Raise a UserError where there is no cell to be asked about."""
-    if not {*AXES} & {*results.coords}:
+    """Raise a UserError where a selection, or the file, has left nothing to be asked about."""
+    _check_apart(results)
+    empty = {str(dim) for dim, size in results.sizes.items() if not size and dim != "trial"}
+    if empty - {"node"} or not {*AXES} & {*results.coords}:
         raise UserError("There is no cell in these results.")
+    if empty:
+        raise UserError("There is no node in these results.")

@@ -53,6 +53,11 @@ def scaling(results: xr.Dataset) -> xr.Dataset:
         speed-up is to be divided by to lie among those that were measured; and `note`, why there
         is no fit: "" where there is one.
 
+    Raises
+    ------
+    UserError
+        If there is no cell or no node to be asked about.
+
     References
     ----------
     Amdahl, AFIPS 1967 (doi 10.1145/1465482.1465560). Gunther, Guerrilla Capacity Planning, 2007;

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from analysis.naming import host_of
-from analysis.runs import check_trials
+from analysis.runs import check_cells, check_trials
 from suite.errors import UserError, nearest
 from suite.intervals import Intervals, geometric_mean
 
@@ -40,12 +40,13 @@ def speedup(results: xr.Dataset, **baseline: Any) -> xr.Dataset:
     Raises
     ------
     UserError
-        If there is no such axis.
+        If there is no such axis, no cell or no node.
 
     Examples
     --------
     >>> speedup(results, quantization="float32")["ratio"].sel(threads=1)  # doctest: +SKIP
     """
+    check_cells(results)
     return between(results["trial_median_ns"], results, **baseline)
 
 

@@ -22,7 +22,7 @@ from analysis.extras import need
 from analysis.frugality import CLIMATE_VARIABLES, ENERGY_VARIABLES
 from analysis.planes import PLANE, planes
 from analysis.runs import as_grid, with_verdict
-from analysis.speedups import speedup
+from analysis.speedups import between
 from suite.verdict import REASONS
 
 RATIOS: dict[str, dict[str, Any]] = {
@@ -85,7 +85,7 @@ def with_ratios(results: xr.Dataset) -> xr.Dataset:
     results = with_verdict(results)
     for name, baseline in RATIOS.items():
         if name not in results and baseline.keys() <= set(_axes(results)):
-            ratio = speedup(results, **baseline)
+            ratio = between(results["trial_median_ns"], results, **baseline)
             ends = {name + end: ratio["ratio" + end] for end in ("", "_low", "_high")}
             results = results.assign(ends)
     return results

@@ -9,7 +9,7 @@ import xarray as xr
 
 from analysis.accuracy import accuracy_loss
 from analysis.redrawn import Cells, Shares
-from analysis.runs import as_asked, as_grid
+from analysis.runs import as_asked, as_grid, check_cells
 from analysis.table import to_dataframe
 from analysis.trust import usable
 from suite.errors import UserError, nearest
@@ -85,6 +85,7 @@ def pareto(
     >>> front = pareto(results, ["median_ns", "artifact_bytes"])  # doctest: +SKIP
     >>> front["probability"].sel(model="resnet50").to_series().dropna()  # doctest: +SKIP
     """
+    check_cells(results)
     objectives = tuple(objectives) or _usual(results)
     if not objectives:
         raise UserError("Nothing is known of any cell.")
@@ -153,6 +154,7 @@ def best(
     ...     at_most={"artifact_bytes": 30e6, "points_lost": 1},
     ... )  # doctest: +SKIP
     """
+    check_cells(results)
     results = _with_loss(as_grid(results), [objective, *(at_most or ()), *(at_least or ())])
     limits = [(name, 1, "at most", bound) for name, bound in (at_most or {}).items()]
     limits += [(name, -1, "at least", bound) for name, bound in (at_least or {}).items()]

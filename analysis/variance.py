@@ -9,7 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from analysis.naming import host_of
-from analysis.runs import check_trials
+from analysis.runs import check_cells, check_trials
 
 LEVELS = ("node", "trial", "invocation")
 
@@ -39,11 +39,17 @@ def components(results: xr.Dataset) -> xr.Dataset:
         `negative` names the levels whose estimate came out negative, which is less than the level
         below it explains, and is given as 0.
 
+    Raises
+    ------
+    UserError
+        If there is no cell or no node to be asked about.
+
     Examples
     --------
     >>> components(results)["trial_sd"].sel(threads=1)  # doctest: +SKIP
     """
     check_trials(results)
+    check_cells(results)
     axes = results["median_ns"].dims
     hosts = np.array([host_of(node) for node in results["node"].values])
     by_cell = results.transpose(*axes, "node", "trial")

@@ -161,14 +161,43 @@ def test_energy_without_an_interval_or_an_idle_node_is_told(
     assert "Most frugal: float32" in page.read_text()
 
 
-@pytest.mark.parametrize(
-    "ask",
-    [analysis.cost, analysis.quantization_gain, lambda results: analysis.roofline(results, PEAKS)],
-)
-def test_of_no_cell_nothing_is_asked(opened: Opened, ask: Callable[..., Any]) -> None:
-    nothing = opened(some_results(cells=(), trials=(), artifacts=()))
-    with pytest.raises(UserError, match="There is no cell"):
-        ask(nothing)
+QUESTIONS: dict[str, Callable[[xr.Dataset], Any]] = {
+    "accuracy_loss": analysis.accuracy_loss,
+    "best": analysis.best,
+    "compare": lambda results: analysis.compare(results, results),
+    "components": analysis.components,
+    "cost": analysis.cost,
+    "instance_scaling": analysis.instance_scaling,
+    "node_variability": analysis.node_variability,
+    "pareto": analysis.pareto,
+    "quantization_gain": analysis.quantization_gain,
+    "roofline": lambda results: analysis.roofline(results, PEAKS),
+    "scaling": analysis.scaling,
+    "speedup": lambda results: analysis.speedup(results, threads=1),
+}
+
+
+def test_of_nothing_that_is_left_nothing_is_asked(opened: Opened, tmp_path: Path) -> None:
+    results = opened(a_cluster(2))
+    nothing = {dim: results.isel({dim: []}) for dim in (*results["status"].dims, "node")}
+    nothing["no"] = opened(some_results(cells=(), trials=(), artifacts=()))
+    for dim, part in nothing.items():
+        what = "node" if dim == "node" else "cell"
+        for ask in QUESTIONS.values():
+            with pytest.raises(UserError, match=f"^There is no {what} in these results.$"):
+                ask(part)
+        assert analysis.write_figures(part, tmp_path / "figures") == []
+        assert "<h2>Table" in analysis.write_report(part, tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("dims", [("model", "threads"), ("node", "trial")])
+def test_what_is_stacked_is_to_be_taken_apart(opened: Opened, dims: tuple[str, str]) -> None:
+    results = opened(a_cluster(1))
+    stacked = results.stack(of=dims)
+    for ask in (*QUESTIONS.values(), analysis.to_json):
+        with pytest.raises(UserError, match=r"lies along 'of'.\nTake it apart .*unstack\('of'\)"):
+            ask(stacked)
+    assert analysis.to_json(stacked.unstack("of")) == analysis.to_json(results)
 
 
 def test_of_nothing_that_is_known_there_is_no_front(opened: Opened) -> None:

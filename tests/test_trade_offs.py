@@ -214,7 +214,8 @@ def test_the_interval_of_the_points_lost_holds_the_truth(examples: int, spoiled:
         "top1_agreement": (own == right).mean(axis=1),
         "labelled_examples": np.full(len(right), examples),
     }
-    loss = accuracy_loss(xr.Dataset({name: ("draw", values) for name, values in shares.items()}))
+    results = {name: ("model", values) for name, values in shares.items()}
+    loss = accuracy_loss(xr.Dataset(results, {"model": np.arange(len(right))}))
     held = (loss["points_lost_low"] <= truth) & (truth <= loss["points_lost_high"])
     assert held.mean() > 0.93
 

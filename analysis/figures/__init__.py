@@ -116,7 +116,7 @@ def _figures(
     results: xr.Dataset, quantiles: xr.DataArray | None, operators: pd.DataFrame | None
 ) -> Iterator[tuple[str, Figure]]:
     medians = results["median_ns"]
-    if not np.isfinite(medians).any():
+    if not (np.isfinite(medians).any() and results["trial_median_ns"].size):
         return
     yield "latency", latency_figure(results)
     if np.isfinite(speedup(results, threads=1)["ratio"].sel(threads=results["threads"] > 1)).any():

@@ -146,7 +146,7 @@ def trust(results: xr.Dataset) -> list[str]:
     if valid == planned:
         said = [f"All {planned} cells are valid." if planned != 1 else "The only cell is valid."]
     said += _energy(results)
-    if results.sizes["node"] > 1:
+    if results.sizes["node"] > 1 and results["trial_median_ns"].size:
         said += _nodes(node_variability(results))
     return said
 

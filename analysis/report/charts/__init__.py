@@ -28,7 +28,7 @@ def charts(
 def _charts(
     results: xr.Dataset, quantiles: xr.DataArray | None, states: pd.DataFrame | None
 ) -> Iterator[Chart | None]:
-    if np.isfinite(results["median_ns"]).any():
+    if np.isfinite(results["median_ns"]).any() and results["trial_median_ns"].size:
         yield cells(results)
         yield speedups(results)
         if quantiles is not None:
