@@ -79,27 +79,27 @@ def check_time_limit(site: Site, name: str, limit_min: int, known: Sequence[Part
         )
 
 
-def nodes_in_service(site: Site, name: str) -> frozenset[str]:
-    """Return the nodes that jobs for a CPU type may go to, as far as that can be told; else none.
+def nodes_in_service(site: Site, name: str) -> int:
+    """Return how many nodes jobs for a CPU type may go to; 0 if that cannot be told.
 
-    It cannot where Slurm does not answer, the site file gives further options of sbatch, which may
-    choose among the nodes, or the constraint is more than features that a node must have.
+    It cannot where Slurm does not answer, the site file names several partitions or gives further
+    options of sbatch, or the constraint is more than features that a node must have.
     """
     cpu_type = site.cpu_types[name]
     if cpu_type.sbatch:
-        return frozenset()
+        return 0
     try:
-        lines = ask("sinfo", "-h", "-N", "-o", "%P|%N|%T|%c|%f").splitlines()
+        lines = ask("sinfo", "-h", "-o", "%P|%D|%T|%c|%f").splitlines()
     except SlurmError:
-        return frozenset()
-    asked = cpu_type.partition.split(",") if cpu_type.partition else []
+        return 0
     wanted = {*cpu_type.constraint.split("&")} if cpu_type.constraint else set()
-    return frozenset(
-        node
-        for partition, node, state, cpus, features in (
+    asked = cpu_type.partition
+    return sum(
+        int(nodes)
+        for partition, nodes, state, cpus, features in (
             line.split("|", 4) for line in lines if line.count("|") >= 4
         )
-        if (partition.rstrip("*") in asked if asked else partition.endswith("*"))
+        if (partition.rstrip("*") == asked if asked else partition.endswith("*"))
         and state.rstrip(SAVING) in IN_SERVICE
         and cpus.isdigit()
         and int(cpus) >= cpu_type.cpus

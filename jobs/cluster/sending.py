@@ -1,6 +1,6 @@
 """What of a run is sent to Slurm: the slices that lack something and have no job."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -77,8 +77,8 @@ def send_missing(
 
 
 def avoiding_together(
-    waiting: Mapping[Request, Sequence[int]], nodes_of: Callable[[str], Set[str]]
-) -> list[tuple[Request, Sequence[int]]]:
+    waiting: Mapping[Request, list[int]], nodes_of: Callable[[str], int]
+) -> list[tuple[Request, list[int]]]:
     """Join jobs that differ only in the nodes that they avoid: then each avoids those of all.
 
     They are joined as long as more than half of the nodes that they may go to are left to them, and
@@ -89,17 +89,17 @@ def avoiding_together(
     waiting
         The slices of each kind of job.
     nodes_of
-        Tells the nodes that jobs for a CPU type may go to; none if that is not known.
+        Tells how many nodes jobs for a CPU type may go to; 0 if that is not known.
     """
-    joined: dict[Request, Sequence[int]] = {}
+    joined: dict[Request, list[int]] = {}
     last: dict[Request, Request] = {}
     for request in sorted(waiting, key=lambda request: request.exclude):
         alike, sent_as, indices = replace(request, exclude=()), request, waiting[request]
         if request.exclude and (before := last.get(alike)):
             avoided = {*before.exclude, *request.exclude}
             nodes = nodes_of(request.cpu_type)
-            left = len(nodes - avoided)
-            if 2 * left > len(nodes) and left >= request.nodes:
+            left = nodes - len(avoided)
+            if 2 * left > nodes and left >= request.nodes:
                 sent_as = replace(request, exclude=tuple(sorted(avoided)))
                 indices = sorted([*joined.pop(before), *indices])
         if request.exclude:

@@ -37,7 +37,7 @@ class FakeSlurm:
     max_submitted: int = 0
     """0 is no limit."""
     nodes: int = 0
-    """n1, n2 and so on, of which sinfo tells."""
+    """That sinfo tells of, beside some of no use."""
 
     COMMANDS: ClassVar[Mapping[str, str]] = {
         "sbatch": """
@@ -65,10 +65,10 @@ class FakeSlurm:
         "scontrol": "echo 'MaxArraySize            = MAX_ARRAY'",
         "scancel": "awk '{print $1, $3, $3, $4}' HERE/jobs > HERE/now && mv HERE/now HERE/jobs",
         "sinfo": """
-            for n in $(seq NODES); do echo "batch*|n$n|idle~|64|(null)"; done
-            echo "batch*|down|down*|64|(null)"
-            echo "other|o|idle|64|(null)"
-            echo "batch*|small|idle|32|(null)"
+            echo "batch*|NODES|idle~|64|(null)"
+            echo "batch*|9|down*|64|(null)"
+            echo "other|9|idle|64|(null)"
+            echo "batch*|9|idle|32|(null)"
         """,
         "srun": "exit 0",
     }
