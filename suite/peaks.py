@@ -13,13 +13,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from suite.errors import InternalError
-from suite.process import die_with_parent
+from suite.process import die_with_parent, signal_name
 
 ROWS, INNER, COLUMNS = 256, 512, 512
 """Of the matrix product: weights that fit into caches and are made use of by every row. It is over
@@ -30,6 +32,8 @@ LEAST_S = 0.15
 """Time for each of the figures."""
 LEAST_REPETITIONS = 5
 TIMEOUT_S = 120.0
+_barrier: Any = None
+"""At which the processes that read wait for each other."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +61,21 @@ def measure_peaks(cpus: Sequence[int]) -> Peaks:
         If the process that measures fails.
     """
     one_thread = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
-    said = subprocess.run(
-        [sys.executable, "-m", "suite.peaks", *map(str, cpus)],
-        env={**os.environ, **one_thread},
-        capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
-    )  # fmt: skip
+    failed = "The machine's peaks could not be measured"
+    try:
+        said = subprocess.run(
+            [sys.executable, "-m", "suite.peaks", *map(str, cpus)],
+            env={**os.environ, **one_thread},
+            capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise InternalError(f"{failed} in {TIMEOUT_S:.0f} s.") from None
+    if said.returncode < 0:
+        by = signal_name(-said.returncode)
+        raise InternalError(f"{failed}: the process that measures was killed by {by}.")
     if said.returncode:
         lines = said.stderr.strip().splitlines() or [f"exit code {said.returncode}"]
-        raise InternalError(f"The machine's peaks could not be measured: {lines[-1]}")
+        raise InternalError(f"{failed}: {lines[-1]}")
     found = json.loads(said.stdout)
     return Peaks(**found | {"read_bytes_per_s": tuple(found["read_bytes_per_s"])})
 
@@ -95,25 +106,31 @@ def _macs_per_s(kind: str, threads: int) -> float:
 def _read_bytes_per_s(cpus: Sequence[int]) -> list[float]:
     """Return how fast all CPUs read together, each its share of the sizes."""
     context = multiprocessing.get_context("fork")
-    barrier, found = context.Barrier(len(cpus)), context.SimpleQueue()
-    readers = [context.Process(target=_read, args=(cpu, len(cpus), barrier, found)) for cpu in cpus]
-    for reader in readers:
-        reader.start()
-    rates = np.array([found.get() for _ in readers])
-    for reader in readers:
-        reader.join()
+    barrier = context.Barrier(len(cpus))
+    with ProcessPoolExecutor(len(cpus), context, _begin, (barrier,)) as readers:
+        try:
+            rates = np.array([*readers.map(_read, cpus)])
+        except BrokenProcessPool:
+            sys.exit("a process that reads was killed")
     return [float(rate) for rate in rates.sum(axis=0)]
 
 
-def _read(cpu: int, readers: int, barrier: Any, found: Any) -> None:
+def _begin(barrier: Any) -> None:
+    die_with_parent()
+    global _barrier  # noqa: PLW0603  (a barrier reaches a process by being inherited alone)
+    _barrier = barrier
+
+
+def _read(cpu: int) -> list[float]:
+    """Read together with the other processes, one on each CPU."""
     os.sched_setaffinity(0, {cpu})
     rates = []
     for size in READ_BYTES:
-        vector = np.ones(size // readers // 4, np.float32)
-        barrier.wait()
+        vector = np.ones(size // _barrier.parties // 4, np.float32)
+        _barrier.wait()
         # The product of a vector with itself, by numpy's BLAS, reads it once.
         rates.append(vector.nbytes / _least_s(lambda: vector @ vector))  # noqa: B023
-    found.put(rates)
+    return rates
 
 
 def _least_s(work: Callable[[], object]) -> float:

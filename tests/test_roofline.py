@@ -2,12 +2,15 @@
 
 import json
 import math
+import signal
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from analysis import roofline
@@ -148,6 +151,20 @@ def test_the_matrix_product_of_floats_is_right() -> None:
 def test_a_process_that_cannot_measure_says_why() -> None:
     with pytest.raises(InternalError, match="could not be measured: "):
         measure_peaks([1_000_000])
+
+
+@pytest.mark.parametrize("whom", ["the reader", "the process that measures"])
+def test_a_process_that_is_killed_ends_it_with_one_message(whom: str) -> None:
+    """Where a reader was killed, the others and all that waited for it once waited for ever."""
+    with ThreadPoolExecutor() as pool:
+        measured = pool.submit(measure_peaks, granted_cpus()[:2])
+        me = psutil.Process()
+        depth = 2 if whom == "the reader" else 1
+        while len(found := [p for p in me.children(True) if "suite.peaks" in p.cmdline()]) < depth:
+            assert not measured.done()
+        found[depth - 1].send_signal(signal.SIGKILL)
+        with pytest.raises(InternalError, match=r"could not be measured: .* was killed[^\n]*$"):
+            measured.result()
 
 
 def test_the_command_prints_what_roofline_takes(
