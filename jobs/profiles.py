@@ -65,7 +65,7 @@ def profile_cells(
         if same(cell) not in profiles:
             left_s = PROFILE_S * (len(missing) - number)
             now = f"the profile of {cell}"
-            report(Progress(len(cells), len(cells), len(trials), 0, now, left_s))
+            report(Progress(len(cells), (), len(trials), 0, now, left_s))
             profiles[same(cell)] = meter.profile(cell)
         meter.record_profile(cell, profiles[same(cell)])
     return [

@@ -30,6 +30,10 @@ class Standing:
         finished = [self.finished_on.get(cell_id, frozenset()) for cell_id in self.wanted]
         return frozenset.intersection(*finished) if finished else frozenset()
 
+    def finished_by(self, host: str) -> set[str]:
+        """Return the `cell_id`s of the cells that a host has finished."""
+        return {cell_id for cell_id, hosts in self.finished_on.items() if host in hosts}
+
 
 def standing(plan: Plan, index: int, results: Results) -> Standing:
     """Tell how far the slice number `index` has come, by what its nodes have measured so far."""

@@ -21,7 +21,7 @@ from jobs.grid import check_cpus, cpu_count
 from jobs.meter import Meter
 from jobs.plan import Plan, Slice
 from jobs.profiles import profile_cells
-from jobs.progress import TELL_EVERY_S, Teller
+from jobs.progress import TELL_EVERY_S, Teller, tell_of_the_dead
 from jobs.provenance import package_versions
 from jobs.run_folder import RunFolder
 from jobs.shares import share_out, standing
@@ -145,17 +145,13 @@ def _measure(
     if len({*hosts}) < len(hosts):
         raise UserError(f"Two ranks are on one node: {', '.join(hosts)}.")
 
-    def decide() -> dict[str, tuple[str, ...]]:
-        left = _merged(slice_results(folder, plan, index, []), left_by(folder, plan, index))
-        state = standing(plan, index, left)
-        seconds = {cell_id: cell.trial_seconds for cell_id, cell in planned.items()}
-        return share_out([cell.cell for cell in planned.values()], seconds, state, hosts)
-
-    cells = [planned[cell_id].cell for cell_id in world.from_first(decide)[node.host]]
+    shares, finished = world.from_first(partial(_shared_out, folder, plan, index, hosts))
+    cells = [planned[cell_id].cell for cell_id in shares[node.host]]
     for cell in cells:
         check_cpus(cell, len(cpus), plan.measure, f"{node.host} grants {cpu_count(len(cpus))}")
     measure = plan.measure.model_copy(update={"budget": slice_.budget_s})
-    teller = Teller(folder.progress(index, node.host), tell_every_s)
+    ours = {*shares[node.host], *finished.get(node.host, ())}
+    teller = Teller(folder.progress(index, node.host), [*planned], ours, tell_every_s)
     # What was measured before may still lack its profile.
     touched = [*planned] if measure.profile else [cell.cell_id for cell in cells]
     shared = {cell_id: plan.artifacts[planned[cell_id].artifact_key] for cell_id in touched}
@@ -169,7 +165,8 @@ def _measure(
         recorded = [trial for trial in content.trials if trial.node_id == node.node_id]
         idle = Power()
         if counters.paths and unfinished(cells, measure, recorded):
-            teller.tell(Progress(len(cells), 0, len(recorded), 0, "the idle node", measure.budget))
+            left, now = shares[node.host], "the idle node"
+            teller.tell(Progress(len(cells), left, len(recorded), 0, now, measure.budget))
             idle = idle_power(counters)
         watch = Watch(plan.run_id, index, node.node_id, cpus, journal.append)
         meter = Meter(
@@ -207,6 +204,20 @@ def _measure(
     gathered = world.gather(slice_results(folder, plan, index, [node.host], _job(slice_)))
     if gathered is not None:
         _leave_shard(folder, plan, index, gathered, hosts)
+
+
+def _shared_out(
+    folder: RunFolder, plan: Plan, index: int, hosts: Sequence[str]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, set[str]]]:
+    """Return the `cell_id`s that each host measures, and those that each has finished before."""
+    cells = plan.slice_cells(index)
+    left = _merged(slice_results(folder, plan, index, []), left_by(folder, plan, index))
+    state = standing(plan, index, left)
+    seconds = {planned.cell.cell_id: planned.trial_seconds for planned in cells}
+    finished = {host: state.finished_by(host) for host in folder.journal_hosts(index)}
+    for host in finished.keys() - {*hosts}:
+        tell_of_the_dead(folder.progress(index, host), [*seconds], finished[host])
+    return share_out([planned.cell for planned in cells], seconds, state, hosts), finished
 
 
 def _vigil(folder: RunFolder, plan: Plan, index: int, hosts: Sequence[str], rank: int) -> Vigil:

@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -27,7 +27,8 @@ class Progress:
     """How far a slice has come, told before each trial."""
 
     cells: int
-    cells_done: int
+    left: Collection[str]
+    """The `cell_id`s of those that are not done."""
     trials: int
     round: int
     now: str
@@ -74,7 +75,7 @@ def run_rounds(
                 report(
                     Progress(
                         cells=len(cells),
-                        cells_done=len(cells) - len(active),
+                        left=[cell.cell_id for cell in active],
                         trials=taken + order,
                         round=number,
                         now=str(cell),

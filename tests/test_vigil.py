@@ -2,14 +2,21 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from jobs.cluster.status import status
 from jobs.progress import Teller
 from jobs.vigil import BEAT_S, Vigil
+from jobs.worker import measure_slice
 from suite.errors import UserError
+from suite.results.rows import TrialRow
 from suite.rounds import Progress
+from tests.faults.made_up import a_run, as_if_on, made_up
 
 
 class Clock:
@@ -64,14 +71,42 @@ def test_a_disk_that_takes_no_sign_of_life_ends_nothing(tmp_path: Path) -> None:
 def test_progress_is_told_at_once_then_now_and_then_and_at_the_end(tmp_path: Path) -> None:
     file = tmp_path / "c1.example.org.json"
     clock = Clock()
-    teller = Teller(file, every_s=10, clock=clock)
+    teller = Teller(file, ["c0", "c1", "c2", "c3"], {"c0", "c1", "c3"}, every_s=10, clock=clock)
     told = []
     for trial in range(30):
         clock.s = 1.3 * trial
-        teller.tell(Progress(2, 0, trial, 0, "a cell", 60.0))
-        told.append(json.loads(file.read_text())["trials"])
+        teller.tell(Progress(2, ["c1"], trial, 0, "a cell", 60.0))
+        said = json.loads(file.read_text())
+        told.append(said["trials"])
+        assert (said["cells_done"], said["finished"]) == (1, "1001")
     assert [*dict.fromkeys(told)] == [0, 8, 16, 24]
     teller.tell_the_end(2)
     end = json.loads(file.read_text())
-    assert (end["cells_done"], end["seconds_left"]) == (2, 0)
+    assert (end["cells_done"], end["finished"], end["seconds_left"]) == (2, "1101", 0)
     assert [*tmp_path.iterdir()] == [file]
+
+
+def test_status_counts_what_all_jobs_of_a_slice_have_finished(tmp_path: Path) -> None:
+    """Also what a node had finished and not told of when it died, and for as long as a job runs."""
+    folder = a_run(tmp_path / "run", cells=4, trials=2, copies=2, nodes=2)
+    seen: list[tuple[int, float]] = []
+
+    def on(host: str, lives: int = 99) -> list[tuple[int, float]]:
+        def measured(*arguments: Any, **options: Any) -> TrialRow:
+            if len(seen) == lives:
+                raise KeyboardInterrupt
+            standing = status(folder)
+            seen.append((standing.cells_done, standing.seconds_left))
+            return made_up(*arguments, **options)
+
+        seen.clear()
+        with as_if_on(host), patch("jobs.meter.run_trial", measured), suppress(KeyboardInterrupt):
+            measure_slice(str(folder.path), 0)
+        return [*seen]
+
+    assert [done for done, _ in on("c1")] == [0] * 8
+    assert [done for done, _ in on("c2", lives=6)] == [0] * 6
+    last = on("c3")  # two cells are left to it
+    assert [done for done, _ in last] == [2] * 4
+    assert max(left_s for _, left_s in last) < 10
+    assert status(folder).cells_done == 4

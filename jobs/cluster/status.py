@@ -200,7 +200,7 @@ def _job(
 ) -> JobStatus:
     job_id = live.job_id if live else sent.job_id(index) if sent else ""
     mine = () if is_done else logs.get(job_id, ())
-    done, left_s = (0, None) if is_done else _progress(folder, index, slice_.copies > 1)
+    done, left_s = (0, None) if is_done else _progress(folder, index, slice_)
     left_s = slice_.seconds if left_s is None else left_s
     if is_done:
         state, reason, done, left_s = "done", "", len(slice_.cell_ids), 0.0
@@ -227,7 +227,7 @@ def _job(
         reason=reason,
         log=str(log or ""),
         cells=len(slice_.cell_ids),
-        cells_done=min(done, len(slice_.cell_ids)),
+        cells_done=done,
         seconds_left=left_s,
         warnings=tuple(
             harmless(line)
@@ -255,21 +255,23 @@ def _rank_logs(folder: RunFolder) -> dict[str, list[Path]]:
     return found
 
 
-def _progress(folder: RunFolder, index: int, every_node: bool) -> tuple[int, float | None]:
-    """Return the cells done and the seconds left, as the nodes have told."""
-    said = []
+def _progress(folder: RunFolder, index: int, slice_: Slice) -> tuple[int, float | None]:
+    """Return the cells done and the seconds left, as the nodes have told.
+
+    A cell is done when as many nodes have finished it as are to, in whichever of the slice's jobs.
+    """
+    finished, lefts_s = [], []
     for path in folder.job_logs(index).glob("*.json"):
         try:
             told = json.loads(read_end(path))
-            done, left_s = int(told["cells_done"]), float(told["seconds_left"])
-            if math.isfinite(left_s):
-                said.append((done, left_s))
+            cells, left_s = [m == "1" for m in told["finished"]], float(told["seconds_left"])
         except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
             continue  # being replaced just now, or none of ours
-    if not said:
-        return 0, None
-    dones, lefts_s = zip(*said, strict=True)
-    return min(dones) if every_node else sum(dones), max(lefts_s)
+        if len(cells) == len(slice_.cell_ids) and math.isfinite(left_s):
+            finished.append(cells)
+            lefts_s.append(left_s)
+    done = sum(sum(nodes) >= slice_.copies for nodes in zip(*finished, strict=True))
+    return done, max(lefts_s, default=None)
 
 
 def _why(folder: RunFolder, index: int, logs: Sequence[Path], state: str) -> str:

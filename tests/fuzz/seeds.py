@@ -65,7 +65,7 @@ SENT = b"""{"name": "litesweep-run-0", "at": "2026-01-01T00:00:00", "slices": [0
 {"name": "litesweep-run-0", "job_ids": ["12"]}
 {"name": "litesweep-run-0", "cancelled": ["12"]}"""
 PROGRESS = (
-    b'{"cells": 1, "cells_done": 1, "trials": 3, "invalid": 0, "now": "m", "seconds_left": 2}'
+    b'{"cells": 1, "cells_done": 1, "trials": 3, "now": "m", "seconds_left": 2, "finished": "1"}'
 )
 
 

@@ -141,7 +141,7 @@ def leave_traces(run: RunFolder, jobs: Sequence[int], states: int = 4) -> None:
         if index % states < 3:
             journal.parent.mkdir(parents=True)
             journal.write_bytes(b"")
-            progress = {"cells_done": 1, "seconds_left": 60.0}
+            progress = {"finished": "1".ljust(PER_JOB, "0"), "seconds_left": 60.0}
             run.progress(index, "host").write_text(json.dumps(progress))
             (logs / f"1_{index}_0_log.err").write_text("2026-01-01T00:00:00 job 1 begins\n")
         if index % states == 0:
