@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.planes import MOST_BARS
-from analysis.table import latency
+from analysis.table import in_markdown, latency
 from suite.verdict import REASONS
 
 OUTCOMES = ("slower", "faster", "same", "undecided")
@@ -81,9 +81,10 @@ def comparison_to_markdown(comparison: xr.Dataset) -> str:
     rows = [[*axes, *HEADINGS, "verdict"], ["---"] * len(axes) + ["---:"] * 3 + ["---"] * 3]
     for record in of_both(comparison):
         verdict = ", ".join(reasons_of(record)).replace("_", " ") or "valid"
-        rows.append([*(str(record[axis]) for axis in axes), *_row(record, threshold), verdict])
+        point = (in_markdown(record[axis]) for axis in axes)
+        rows.append([*point, *_row(record, threshold), verdict])
     lines = "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    below = "".join(f"- {note}\n" for note in notes(comparison))
+    below = "".join(f"- {in_markdown(note)}\n" for note in notes(comparison))
     return "\n".join(filter(None, [lines, below, summary(comparison) + "\n"]))
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from string import ascii_lowercase
@@ -253,9 +254,15 @@ def to_markdown(results: xr.Dataset) -> str:
     rows.append(["---"] * len(axes) + ["---:"] * (len(shown) + 1) + ["---"])
     for record in records:
         verdict = ", ".join(record["verdict"]).replace("_", " ") or "valid"
-        point = (str(record[axis]) for axis in axes)
+        point = (in_markdown(record[axis]) for axis in axes)
         rows.append([*point, *numbers(record, shown), str(record["trials"]), verdict])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def in_markdown(value: Any) -> str:
+    """Write a value for a field of a table in Markdown, where a name is text and no markup."""
+    line = " ".join(str(value).split())
+    return re.sub(r"([\\`*\[\]<>|~&]|\b_|_\b)", r"\\\1", line)
 
 
 def _axes(results: xr.Dataset) -> tuple[str, ...]:

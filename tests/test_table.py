@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import xarray as xr
 from rich.cells import cell_len
 from rich.console import Console
 
-from analysis import to_csv, to_json, to_markdown, to_rich_table
+from analysis import compare, comparison_to_markdown, to_csv, to_json, to_markdown, to_rich_table
 from suite.quantizations import QUANTIZATIONS
 from suite.results.rows import Results, TrialFlag
 from tests.conftest import Opened
@@ -221,6 +222,20 @@ def test_an_error_is_told_once_and_whole(opened: Opened) -> None:
     text = " ".join(printed(opened(some_results(cells=cells, trials=()))).split())
     assert text.count(error.strip()) == 1
     assert "resnet50, int8, threads 1, 2: the kernel" in text
+
+
+def test_a_name_is_text_in_markdown(opened: Opened) -> None:
+    names = {
+        "a|b": "a\\|b",
+        "a\nc": "a c",
+        "<b>*x*": "\\<b\\>\\*x\\*",
+        "mobilenet_v2": "mobilenet_v2",
+    }
+    results = opened(a_run(*(({"model": name}, [10**6] * 6) for name in names)))
+    for table in (to_markdown(results), comparison_to_markdown(compare(results, results))):
+        rows = [re.split(r"(?<!\\)\|", line) for line in table.splitlines() if line.startswith("|")]
+        assert {row[1].strip() for row in rows[2:]} == {*names.values()}
+        assert len({*map(len, rows)}) == 1
 
 
 def test_markdown_is_a_table(opened: Opened) -> None:
