@@ -188,6 +188,21 @@ def as_grid(results: xr.Dataset) -> xr.Dataset:
     return wide.transpose(*order, ...).assign(results[of_nodes].drop_vars(fixed))
 
 
+def to_look_at(results: xr.Dataset) -> xr.Dataset:
+    """Return the same as a grid whose cells are at hand: they are looked at one by one.
+
+    Raises
+    ------
+    UserError
+        As of `as_grid`.
+    """
+    results = as_grid(results)
+    of_cells = [
+        name for name, of in results.data_vars.items() if of.chunks and "trial" not in of.dims
+    ]
+    return results.assign(results[of_cells].compute())
+
+
 def as_asked(found: xr.Dataset, results: xr.Dataset) -> xr.Dataset:
     """Return what was found on the grid of `results` without the axes that a selection fixed."""
     return found.squeeze([dim for dim in found.dims if dim not in results.dims])

@@ -100,6 +100,16 @@ def test_the_order_of_axes_and_dasks_arrays_change_no_answer(
         assert analysis.to_json(other) == analysis.to_json(results)
 
 
+def test_a_page_and_figures_are_made_of_dasks_arrays(opened: Opened, tmp_path: Path) -> None:
+    of_numpy, of_dask = opened(a_cluster(2)), analysis.open_results(tmp_path, chunks={"threads": 1})
+    pages = [
+        analysis.write_report(results, tmp_path / f"{n}.html").read_bytes()
+        for n, results in enumerate((of_numpy, of_dask))
+    ]
+    assert pages[0] == pages[1]
+    assert len(analysis.write_figures(of_dask, tmp_path / "figures", ["svg"])) == 6
+
+
 def test_one_cell_has_a_roofline(opened: Opened) -> None:
     results = opened(a_run(({}, [10**6] * 6), artifacts=(an_artifact(weight_bytes=2**20),)))
     xr.testing.assert_equal(

@@ -24,9 +24,9 @@ from analysis.figures.pareto import pareto_figure
 from analysis.figures.scaling import speedup_figure
 from analysis.figures.style import STYLE
 from analysis.nodes import node_variability
-from analysis.runs import as_grid
+from analysis.runs import to_look_at
 from analysis.speedups import speedup
-from suite.errors import UserError
+from suite.errors import UserError, nearest
 
 FORMATS = ("svg", "png")
 ALL_FORMATS = ("svg", "png", "pdf")
@@ -61,8 +61,15 @@ def write_figures(
     -------
     list of pathlib.Path
         The files written, in `folder`; none where nothing was measured.
+
+    Raises
+    ------
+    UserError
+        If there is no such format.
     """
-    results, folder = as_grid(results), Path(folder)
+    if unknown := [kind for kind in formats if kind not in ALL_FORMATS]:
+        raise UserError(f"There is no format {unknown[0]!r} of figures.", nearest("", ALL_FORMATS))
+    results, folder = to_look_at(results), Path(folder)
     written = []
     for name, figure in _figures(results, quantiles, operators):
         folder.mkdir(parents=True, exist_ok=True)

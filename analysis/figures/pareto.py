@@ -66,7 +66,8 @@ def _axes(panel: Axes, results: xr.Dataset) -> None:
     """Set the logarithmic axes that all panels share."""
     values = results["size_mib"].values, results["median_ns"].values / 1e6
     for axis, shown in zip((panel.xaxis, panel.yaxis), values, strict=True):
-        least, most = np.nanmin(shown), np.nanmax(shown)
+        known = shown[shown > 0]  # others have no place on a logarithmic axis
+        least, most = known.min(), known.max()
         margin = (most / least) ** 0.08 * 1.05
         bounds = (least / margin, most * margin)
         if axis is panel.xaxis:

@@ -6,7 +6,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.extras import need
-from analysis.runs import as_grid
+from analysis.runs import to_look_at
 
 PACKAGES = ("report", "jinja2", "plotly", "itables")
 
@@ -48,7 +48,7 @@ def write_report(
     need(*PACKAGES)
     from analysis.report.run import run_page
 
-    return _write(out, run_page(as_grid(results), quantiles, states, operators))
+    return _write(out, run_page(to_look_at(results), quantiles, states, operators))
 
 
 def write_comparison(
