@@ -57,5 +57,5 @@ def _title(plane: xr.Dataset, telling: list[str]) -> str:
 
 def _named(axis: str, value: Any) -> str:
     if axis in ("model", "cpu_type"):
-        return str(value)
+        return str(value) or "without a name"
     return "own resolution" if (axis, value) == ("resolution", 0) else f"{axis} {value}"

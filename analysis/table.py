@@ -320,8 +320,9 @@ def _latency_of(record: Record) -> str:
 
 def latency(value_ns: float) -> str:
     """Write a latency with three significant digits, in the unit that suits it."""
+    shown_ns = float(f"{value_ns:.2e}")  # rounded first: 999.9999 µs is 1.00 ms
     for unit, divisor in (("s", 1e9), ("ms", 1e6)):
-        if value_ns >= divisor:
+        if shown_ns >= divisor:
             return f"{digits(value_ns / divisor)} {unit}"
     return f"{digits(value_ns / 1e3)} µs"
 

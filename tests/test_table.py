@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from analysis import compare, comparison_to_markdown, to_csv, to_json, to_markdown, to_rich_table
+from analysis.table import latency
 from suite.quantizations import QUANTIZATIONS
 from suite.results.rows import Results, TrialFlag
 from tests.conftest import Opened
@@ -222,6 +223,17 @@ def test_an_error_is_told_once_and_whole(opened: Opened) -> None:
     text = " ".join(printed(opened(some_results(cells=cells, trials=()))).split())
     assert text.count(error.strip()) == 1
     assert "resnet50, int8, threads 1, 2: the kernel" in text
+
+
+@pytest.mark.parametrize(
+    ("value_ns", "written"),
+    [
+        *[(999_499, "999 µs"), (999_999.9, "1.00 ms"), (1e6, "1.00 ms"), (999_999_999.5, "1.00 s")],
+        *[(12_345_678e9, "12345678 s"), (0.0, "0 µs")],
+    ],
+)
+def test_a_latency_is_written_in_the_unit_that_it_rounds_to(value_ns: float, written: str) -> None:
+    assert latency(value_ns) == written
 
 
 def test_a_name_is_text_in_markdown(opened: Opened) -> None:
