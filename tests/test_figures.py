@@ -117,6 +117,18 @@ def test_what_there_is_data_for_is_drawn(opened: Opened, tmp_path: Path) -> None
     assert all(path.read_bytes().startswith(b"%PDF") for path in written)
 
 
+def test_instances_that_all_serve_a_rate_have_no_figure_of_their_own(
+    opened: Opened, tmp_path: Path
+) -> None:
+    cells = [
+        ({"scenario": f"server@{rate}/s", "instances": count}, [10**6] * 6)
+        for rate in (100, 200)
+        for count in (1, 2)
+    ]
+    drawn = write_figures(opened(a_run(*cells)), tmp_path, ["svg"])
+    assert [path.stem for path in drawn] == ["latency", "load", "drift"]
+
+
 @pytest.mark.parametrize("trials", [[], [({}, [])]])
 def test_nothing_measured_has_no_figures(opened: Opened, tmp_path: Path, trials: Any) -> None:
     assert write_figures(opened(a_run(*trials)), tmp_path) == []

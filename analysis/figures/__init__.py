@@ -150,5 +150,8 @@ def _has_ratios(results: xr.Dataset) -> bool:
     """Say whether there is throughput of several instances and of one."""
     if "instances" not in results.dims or 1 not in results["instances"]:
         return False
-    ratio = instance_scaling(without_rate(results))["throughput_ratio"]
+    alone = without_rate(results)
+    if not alone["status"].size:
+        return False
+    ratio = instance_scaling(alone)["throughput_ratio"]
     return bool(np.isfinite(ratio.sel(instances=results["instances"] > 1)).any())
