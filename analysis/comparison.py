@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from analysis.differences import ALPHA, holm, outcome
+from analysis.differences import ALPHA, check_threshold, holm, outcome
 from analysis.noise import NOISE_VARIABLES
 from analysis.replicates import Compared, Place, Side, compared
 from analysis.runs import axes_of, check_cells, check_trials, on_axes
@@ -55,13 +55,14 @@ def compare(a: xr.Dataset, b: xr.Dataset, *, threshold: float = 0.01) -> xr.Data
     Raises
     ------
     UserError
-        If the sides have different axes, or no cell in common.
+        If the sides have different axes, or no cell in common; if the threshold is none.
 
     Examples
     --------
     >>> compared = compare(results.sel(threads=1), results.sel(threads=2))  # doctest: +SKIP
     >>> compared["outcome"].sel(model="resnet50")  # doctest: +SKIP
     """
+    check_threshold(threshold)
     for side in (a, b):
         check_trials(side)
         check_cells(side)

@@ -12,12 +12,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtr, stdtrit
 
+from suite.errors import UserError
+
 ALPHA = 0.05
 """Chance, at most, that any of a family's differences is called where there is none."""
 MOST_REPLICATES = 1000
 """What needs more than so many replicates is not going to be decided."""
 
 Floats = npt.NDArray[np.float64]
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise a UserError where a threshold is none: below 0, or no number."""
+    if not 0 <= threshold < math.inf:
+        raise UserError(
+            f"The threshold {threshold:g} is no relative difference.", "Give one, as 0.01."
+        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import xarray as xr
 
 from analysis.change_points import LEAST_RUNS, first_p_value, segments
 from analysis.dataset import open_results
-from analysis.differences import holm
+from analysis.differences import check_threshold, holm
 from analysis.naming import RESULTS_FILE, numbered, results_file, run_name
 from analysis.runs import combine
 from suite.errors import UserError
@@ -152,12 +152,13 @@ def history(runs: xr.Dataset, baseline: str = "", *, threshold: float = 0.01) ->
     Raises
     ------
     UserError
-        If there is no such run.
+        If there is no such run, or the threshold is none.
 
     References
     ----------
     See `analysis.change_points`.
     """
+    check_threshold(threshold)
     names = runs["run"].values.tolist()
     baseline = baseline or names[0]
     if baseline not in names:

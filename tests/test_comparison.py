@@ -1,5 +1,7 @@
 """Comparisons: what is a replicate, what is called, and how often wrongly."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from analysis import compare
+from analysis import compare, history
 from suite.errors import UserError
 from suite.intervals import relative_half_width
 from tests.conftest import Opened
@@ -180,6 +182,15 @@ def test_a_side_that_lacks_a_later_axis_is_at_its_default(opened: Opened) -> Non
     assert compared["outcome"].to_series().to_dict() == {1: "slower", 8: "only_b"}
     assert compare(results, plain).squeeze()["outcome"].sel(batch=1) == "faster"
     assert compare(plain, results.sel(batch=8)).squeeze()["outcome"] == "same"
+
+
+@pytest.mark.parametrize("threshold", [-0.01, np.nan, np.inf])
+def test_a_threshold_is_a_relative_difference(opened: Opened, threshold: float) -> None:
+    results = opened(a_run(({}, STEADY)))
+    runs = results.expand_dims(run=["a"])
+    for ask in (partial(compare, results, results), partial(history, runs)):
+        with pytest.raises(UserError, match="is no relative difference"):
+            ask(threshold=threshold)
 
 
 def test_sides_without_a_cell_in_common(opened: Opened) -> None:
