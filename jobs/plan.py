@@ -254,7 +254,7 @@ def _parsed(adapter: TypeAdapter[T], line: bytes, path: Path) -> T:
         return adapter.validate_json(line.strip(b"[,]\n"))
     except ValueError as error:
         raise UserError(
-            f"The plan {str(path)!r} was written by another release of litesweep.",
+            f"The plan {str(path)!r} is damaged, or of another release of litesweep.",
             "Go on with that release, or choose another folder with --out.",
         ) from error
 

@@ -198,6 +198,7 @@ def take_up(path: Path) -> Iterator[RunFolder]:
     """
     folder = submitted(path)
     _check_links(folder)
+    folder.identity()  # nothing is sent for a run that cannot be named
     with held(folder):
         yield folder
 

@@ -130,7 +130,7 @@ def test_a_plan_reads_as_it_was_written(tmp_path: Path, tiny_tflite: Path) -> No
     assert isinstance(read.artifacts[good], PlannedArtifact)
 
     (tmp_path / "plan.json").write_text('{"slices": [["c"]]}')
-    with pytest.raises(UserError, match="written by another release"):
+    with pytest.raises(UserError, match="is damaged, or of another release"):
         Plan.read(tmp_path / "plan.json")
 
 

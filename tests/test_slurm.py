@@ -480,6 +480,15 @@ def test_folders_that_no_job_could_be_given(name: str) -> None:
     check_folders(Container(), [Path("/shared/it's a run")])
 
 
+def test_nothing_is_sent_for_a_run_that_cannot_be_named(tmp_path: Path) -> None:
+    run = a_run(tmp_path, 10, a_site(), per_job=10)
+    run.identity_file.write_text("[1]")
+    slurm = FakeSlurm(tmp_path / "bin")
+    with slurm.standing_in(), pytest.raises(UserError, match=r"run\.json' is damaged"):
+        resume(run.path, console=QUIET)
+    assert slurm.calls()["sbatch"] == 0
+
+
 @pytest.mark.parametrize(
     ("refused", "sent"),
     [
