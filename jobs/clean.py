@@ -142,6 +142,7 @@ def _leftovers(folder: RunFolder, plan: Plan) -> Iterator[Leftover]:
     live = live_jobs([*by_name, building], folder.owner) if folder.site_file.exists() else []
     if any(job.name == building for job in live):
         raise UserError("its artifacts are being built.")
+    live = [job for job in live if by_name[job.name].has(job.job_id)]
     at_work = {by_name[job.name].slice_of(job.job_id) for job in live}
     done = {i for i in plan.slices if i not in at_work and has_shard(folder, i)}
     for index in sorted(done):

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -478,6 +479,18 @@ def test_folders_that_no_job_could_be_given(name: str) -> None:
     if name in ("a,b", "a:b"):
         check_folders(Container(runtime="none"), [Path("/shared") / name])
     check_folders(Container(), [Path("/shared/it's a run")])
+
+
+def test_the_jobs_of_a_copy_of_a_run_are_not_its_own(tmp_path: Path) -> None:
+    """They have the same names: `cancel` of the one would end those of the other."""
+    run = a_run(tmp_path, 100, a_site(), per_job=50)
+    copy = RunFolder(tmp_path / "copy")
+    with FakeSlurm(tmp_path / "bin").standing_in():
+        shutil.copytree(run.path, copy.path)
+        resume(run.path, console=QUIET)
+        resume(copy.path, console=QUIET)
+        seen = [{job.job_id for job in status(folder).jobs} for folder in (run, copy)]
+    assert seen == [{"1_0", "1_1"}, {"2_0", "2_1"}]
 
 
 def test_nothing_is_sent_for_a_run_that_cannot_be_named(tmp_path: Path) -> None:

@@ -39,8 +39,17 @@ class Sent:
         return self._job_ids.get(index, "")
 
     @cached_property
+    def _arrays(self) -> set[str]:
+        return {job_id.partition("_")[0] for job_id in self.job_ids}
+
+    @cached_property
     def _job_ids(self) -> dict[int, str]:
         return dict(zip(self.slices, self.job_ids, strict=False))
+
+    def has(self, job_id: str) -> bool:
+        """Say whether a job of this name is of this submission, and not of a copy of the run."""
+        array, _, element = job_id.partition("_")
+        return int(element or 0) < len(self.slices) and array in (self._arrays or {array})
 
     def slice_of(self, job_id: str) -> int:
         """Return the slice that a job of this name measures."""

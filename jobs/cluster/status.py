@@ -179,11 +179,12 @@ def status(folder: RunFolder) -> RunStatus:
 def live_by_slice(folder: RunFolder, sent: list[Sent]) -> dict[int, LiveJob]:
     """Return the jobs that wait or run, by the slice that they measure.
 
-    By name and not by id: a job whose id we died before recording is found too.
+    By name, where no id is known: a job whose id we died before recording is found too.
     """
     by_name = {submission.name: submission for submission in sent}
     live = live_jobs(by_name, folder.owner)
-    return {by_name[job.name].slice_of(job.job_id): job for job in live}
+    mine = (job for job in live if by_name[job.name].has(job.job_id))
+    return {by_name[job.name].slice_of(job.job_id): job for job in mine}
 
 
 def _job(
