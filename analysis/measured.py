@@ -113,7 +113,7 @@ class Measured:
 
     def raw(self, name: str) -> Floats:
         """Return a column of numbers."""
-        return self.column(name).astype(np.float64)
+        return self.column(name).astype(np.float64, copy=False)
 
     @property
     def figures(self) -> Floats:
