@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.tensorflow
 
 OTHERS = tuple(name for name in RUNTIMES if name != LITERT)
 NAME = TrialName("run", "cell", "node", 0, 0)
-TRIES = 3
+TRIES = 10
 
 
 def request(model: Path, quantization: str = "float32", **places: object) -> ArtifactRequest:
@@ -201,25 +203,31 @@ def test_a_trial_runs_on_the_threads_and_in_the_precision_that_are_meant(
 def test_threads_that_are_used_are_not_said_to_be_idle_and_others_are(
     artifacts: dict[str, Artifact], store: Path, models: Path
 ) -> None:
-    """However each runtime's threads wait for work, and whoever else is at work here."""
+    """However each runtime's threads wait for work.
 
-    def idle(artifact: Artifact, runtime: str, **asked: str) -> list[bool]:
-        trials = (trial(artifact, runtime, threads=2, **asked) for _ in range(TRIES))
-        return [TrialFlag.THREADS_NOT_USED in TrialFlag(row.validity) for row in trials]
+    Threads of TensorFlow wait for one that others keep from running: until none does, it is tried.
+    """
+
+    def flags(artifact: Artifact, runtime: str, **asked: str) -> Iterator[TrialFlag]:
+        for _ in range(TRIES):
+            yield TrialFlag(trial(artifact, runtime, threads=2, **asked).validity)
+
+    def used(*trials: Any, **asked: str) -> bool:
+        return any(TrialFlag.THREADS_NOT_USED not in given for given in flags(*trials, **asked))
 
     for name in (LITERT, ONNXRUNTIME, OPENVINO):
-        assert not all(idle(artifacts[name], name)), name
+        assert used(artifacts[name], name), name
     # These leave most of so small a model to one thread, but for a batch of it.
     large = [request(models / "tiny.keras", runtime=r, batch=512) for r in (TENSORFLOW, LITERT)]
     graph, file = build(store, *large)
     assert isinstance(graph, Artifact)
     assert isinstance(file, Artifact)
-    assert not all(idle(graph, TENSORFLOW))
-    assert not all(idle(file, LITERT, delegate="none"))
+    assert used(graph, TENSORFLOW)
+    assert used(file, LITERT, delegate="none")
     # The kernels for this recipe know of one thread alone.
     [reference] = build(store, request(models / "tiny.keras", "int16x8"))
     assert isinstance(reference, Artifact)
-    assert all(idle(reference, LITERT))
+    assert all(TrialFlag.THREADS_NOT_USED in given for given in flags(reference, LITERT))
 
 
 @pytest.mark.parametrize(
