@@ -25,7 +25,7 @@ BYTES_A_SAMPLE = 48
 """That a block takes at most: as it was read, sorted by trial and by node, and what numpy works
 in."""
 MOST_WORKERS = 4
-SHORT = np.dtype("u4")
+NARROW = np.dtype("u4")
 """Below 4 s the half of each number is enough, and is sorted in less than half the time."""
 
 
@@ -110,8 +110,8 @@ def for_each_block(
             first = int(trials.kept.starts[block].min())
             last = int((trials.kept.starts[block] + trials.kept.sizes[block]).max())
             with one_at_a_time:
-                samples = read("latency_ns", first, last, SHORT)
-                if samples.max(initial=0) == np.iinfo(SHORT).max:  # that, or more
+                samples = read("latency_ns", first, last, NARROW)
+                if samples.max(initial=0) == np.iinfo(NARROW).max:  # that, or more
                     samples = read("latency_ns", first, last)
             work(samples, first, block)
 

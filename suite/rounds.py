@@ -65,6 +65,7 @@ def run_rounds(
         active = next_round(cells, history, measure)
         if not active:
             return
+        left = [cell.cell_id for cell in active]
         left_s = seconds_left(active, history, measure, prior_s)
         taken = sum(map(len, history.values()))
         this_round: list[TrialRow] = []
@@ -75,7 +76,7 @@ def run_rounds(
                 report(
                     Progress(
                         cells=len(cells),
-                        left=[cell.cell_id for cell in active],
+                        left=left,
                         trials=taken + order,
                         round=number,
                         now=str(cell),

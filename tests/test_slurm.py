@@ -3,16 +3,12 @@
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
 from io import StringIO
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,16 +16,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from submitit.slurm.slurm import _make_sbatch_string
 
-from jobs.cluster import sending
 from jobs.cluster.batch import BEGUN, LATE_S, srun_again
 from jobs.cluster.container import check_folders
 from jobs.cluster.partitions import check_time_limit, nodes_in_service, partitions
-from jobs.cluster.sending import request_for
 from jobs.cluster.sent import read_sent, record_answer, record_cancel, record_intent
 from jobs.cluster.site import Container, Site
 from jobs.cluster.slurm import (
     Request,
-    SlurmError,
     ask,
     ended_jobs,
     live_jobs,
@@ -38,14 +31,10 @@ from jobs.cluster.slurm import (
     python,
     send,
 )
-from jobs.cluster.status import JobStatus, RunStatus, _telling_lines, print_status, status
-from jobs.cluster.submissions import resume
-from jobs.plan import Plan
+from jobs.cluster.status import JobStatus, RunStatus, _telling_lines, print_status
 from jobs.run_folder import RunFolder
 from suite.errors import UserError
 from tests.conftest import REPOSITORY
-from tests.scale.made import a_run, a_site
-from tests.scale.submitting import QUIET, FakeSlurm, submitted
 from tests.test_site import LEAST
 
 GOLDEN = REPOSITORY / "tests/golden/sbatch.sh"
@@ -445,33 +434,6 @@ def test_nodes_that_jobs_may_go_to(tmp_path: Path, commands: Path, text: str, fo
     assert not nodes_in_service(profile, "type_a")
 
 
-@pytest.mark.parametrize(("nodes", "calls"), [(4, 5), (9, 4), (100, 2), (0, 10)])
-def test_jobs_that_avoid_a_few_nodes_each_go_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: int, calls: int
-) -> None:
-    """One that avoids none goes by itself; what each avoids is avoided by its array."""
-    run = a_run(tmp_path, 100, a_site(), per_job=10)
-    own = {index: f"n{(index - 1) % (nodes or 9) + 1}" for index in range(1, 10)}
-    sent: dict[int, tuple[str, ...]] = {}
-    slurm = FakeSlurm(tmp_path / "bin", nodes=nodes)
-
-    def avoiding(folder: RunFolder, plan: Plan, index: int, site: Site) -> Request | None:
-        request = request_for(folder, plan, index, site)
-        return request and replace(request, exclude=(own[index],) if index else ())
-
-    def kept(folder: RunFolder, site: Site, request: Request, **options: Any) -> list[str]:
-        sent.update((index, request.exclude) for _, index, *_ in options["calls"])
-        return send(folder, site, request, **options)
-
-    monkeypatch.setattr(sending, "request_for", avoiding)
-    monkeypatch.setattr(sending, "send", kept)
-    with slurm.standing_in():
-        assert submitted(run, slurm)["sbatch"] == calls
-    assert sent.pop(0) == ()
-    assert all(host in sent[index] for index, host in own.items())
-    assert max(map(len, sent.values())) <= max(1, (nodes - 1) // 2)
-
-
 @pytest.mark.parametrize("name", ["new\nline", "back\\slash", "per%jcent", "dollar$", "a,b", "a:b"])
 def test_folders_that_no_job_could_be_given(name: str) -> None:
     with pytest.raises(UserError, match="cannot be given to a job"):
@@ -479,56 +441,3 @@ def test_folders_that_no_job_could_be_given(name: str) -> None:
     if name in ("a,b", "a:b"):
         check_folders(Container(runtime="none"), [Path("/shared") / name])
     check_folders(Container(), [Path("/shared/it's a run")])
-
-
-def test_the_jobs_of_a_copy_of_a_run_are_not_its_own(tmp_path: Path) -> None:
-    """They have the same names: `cancel` of the one would end those of the other."""
-    run = a_run(tmp_path, 100, a_site(), per_job=50)
-    copy = RunFolder(tmp_path / "copy")
-    with FakeSlurm(tmp_path / "bin").standing_in():
-        shutil.copytree(run.path, copy.path)
-        resume(run.path, console=QUIET)
-        resume(copy.path, console=QUIET)
-        seen = [{job.job_id for job in status(folder).jobs} for folder in (run, copy)]
-    assert seen == [{"1_0", "1_1"}, {"2_0", "2_1"}]
-
-
-def test_nothing_is_sent_for_a_run_that_cannot_be_named(tmp_path: Path) -> None:
-    run = a_run(tmp_path, 10, a_site(), per_job=10)
-    run.identity_file.write_text("[1]")
-    slurm = FakeSlurm(tmp_path / "bin")
-    with slurm.standing_in(), pytest.raises(UserError, match=r"run\.json' is damaged"):
-        resume(run.path, console=QUIET)
-    assert slurm.calls()["sbatch"] == 0
-
-
-@pytest.mark.parametrize(
-    ("refused", "sent"),
-    [
-        ({1}, [0, 2, 3, 4, 5, 6]),  # the others go
-        ({0, 1, 3, 4}, [2, 5, 6]),
-        ({1, 2, 3}, [0]),  # three in a row: it is no accident
-    ],
-)
-def test_a_call_that_slurm_refuses_keeps_no_other_from_being_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: set[int], sent: list[int]
-) -> None:
-    run = a_run(tmp_path, 70, a_site(), per_job=1)
-    gone: list[int] = []
-    calls = count()
-
-    def refusing(*arguments: Any, **options: Any) -> list[str]:
-        if (number := next(calls)) in refused:
-            raise SlurmError(f"sbatch refuses call {number}.")
-        gone.append(number)
-        return send(*arguments, **options)
-
-    with FakeSlurm(tmp_path / "bin", max_array=10).standing_in():
-        monkeypatch.setattr(sending, "send", refusing)
-        with pytest.raises(SlurmError, match=f"call {min(refused)}"):
-            resume(run.path, console=QUIET)
-        assert gone == sent
-        assert status(run).live == 10 * len(sent)
-        resume(run.path, console=QUIET)  # and what is left, the next time
-        seen = status(run)
-        assert (seen.live, len(seen.jobs)) == (70, 70)
