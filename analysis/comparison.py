@@ -57,6 +57,10 @@ def compare(a: xr.Dataset, b: xr.Dataset, *, threshold: float = 0.01) -> xr.Data
     UserError
         If the sides have different axes, or no cell in common; if the threshold is none.
 
+    References
+    ----------
+    See `analysis.differences`; Holm, Scandinavian Journal of Statistics 6, 1979.
+
     Examples
     --------
     >>> compared = compare(results.sel(threads=1), results.sel(threads=2))  # doctest: +SKIP

@@ -88,7 +88,11 @@ def instance_scaling(results: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     UserError
-        If the sweep has no axis `instances`.
+        If the sweep has no axis `instances`; if there is no cell or no node.
+
+    References
+    ----------
+    As of `analysis.speedup`.
 
     Examples
     --------

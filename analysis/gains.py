@@ -32,6 +32,10 @@ def quantization_gain(results: xr.Dataset, over: str = "float32") -> xr.Dataset:
     UserError
         If the results have no such quantization, no cell or no node.
 
+    References
+    ----------
+    As of `analysis.speedup`.
+
     Examples
     --------
     >>> quantization_gain(results)["gain"].sel(quantization="int8")  # doctest: +SKIP

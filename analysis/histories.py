@@ -157,6 +157,11 @@ def history(runs: xr.Dataset, baseline: str = "", *, threshold: float = 0.01) ->
     References
     ----------
     See `analysis.change_points`.
+
+    Examples
+    --------
+    >>> judged = history(open_history(["runs/may", "runs/june", "runs/july"]))  # doctest: +SKIP
+    >>> judged["outcome"].sel(model="resnet50", threads=1)  # doctest: +SKIP
     """
     check_threshold(threshold)
     names = runs["run"].values.tolist()
@@ -239,7 +244,23 @@ class Step:
 
 
 def steps(judged: xr.Dataset) -> list[Step]:
-    """Return the steps of a history, the newest first."""
+    """Return the steps that a history has, the newest first.
+
+    Parameters
+    ----------
+    judged
+        As `history` returns it.
+
+    Returns
+    -------
+    list of Step
+        Of each: the cell, the runs before and after it, the ratio of levels with its interval
+        (unit "1"), and what else changed between the two runs.
+
+    Examples
+    --------
+    >>> [(step.run, step.ratio) for step in steps(judged)]  # doctest: +SKIP
+    """
     axes = [str(dim) for dim in judged["step"].dims if dim != "run"]
     names = judged["run"].values.tolist()
     found = []

@@ -42,6 +42,11 @@ def speedup(results: xr.Dataset, **baseline: Any) -> xr.Dataset:
     UserError
         If there is no such axis, no cell or no node.
 
+    References
+    ----------
+    Fleming and Wallace, CACM 29, 1986 (doi 10.1145/5666.5673): ratios are averaged by their
+    geometric mean.
+
     Examples
     --------
     >>> speedup(results, quantization="float32")["ratio"].sel(threads=1)  # doctest: +SKIP

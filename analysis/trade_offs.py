@@ -80,6 +80,10 @@ def pareto(
     UserError
         If there is no such variable, or no cell has it.
 
+    References
+    ----------
+    Davison and Hinkley, Bootstrap Methods and their Application, 1997, chapter 3.8.
+
     Examples
     --------
     >>> front = pareto(results, ["median_ns", "artifact_bytes"])  # doctest: +SKIP
@@ -144,6 +148,10 @@ def best(
     ------
     UserError
         If there is no such variable, or no cell within the limits.
+
+    References
+    ----------
+    Davison and Hinkley, Bootstrap Methods and their Application, 1997, chapter 3.8.
 
     Examples
     --------

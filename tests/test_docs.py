@@ -1,5 +1,6 @@
 """The documents: links lead somewhere, and references name everything that there is."""
 
+import inspect
 import json
 import re
 import shlex
@@ -22,6 +23,22 @@ from suite.results.normal import KINDS
 from suite.results.rows import CellFlag, Column, TrialFlag
 from suite.sweep import Axes, Measure, Sweep
 from tests.conftest import REPOSITORY
+
+QUESTIONS = (
+    "accuracy_loss",
+    "best",
+    "compare",
+    "components",
+    "cost",
+    "history",
+    "instance_scaling",
+    "node_variability",
+    "pareto",
+    "quantization_gain",
+    "roofline",
+    "scaling",
+    "speedup",
+)
 
 DOCUMENTS = sorted(
     [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("*/*.md"), *REPOSITORY.glob("tests/*/*.md")]
@@ -106,6 +123,14 @@ def test_every_key_of_a_file_has_its_meaning_on_the_site(site: Path) -> None:
             row = re.search(rf"<tr[^>]*><td><p>[^\n]*>{key}<.*?</tr>", page, re.DOTALL)
             assert row, key
     assert "<td></td>\n</tr>" not in page  # a meaning is missing
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_every_question_says_what_it_returns_whence_it_comes_and_how_to_ask(name: str) -> None:
+    said = inspect.getdoc(getattr(analysis, name)) or ""
+    assert "Returns\n---" in said and "Examples\n---" in said and ">>>" in said
+    # What a cost is needs no source: it is so defined.
+    assert name == "cost" or re.search(r"\b(19|20)\d\d\b|(As of|See) `analysis\.", said)
 
 
 def test_the_files_of_the_tutorial_can_be_read(tmp_path: Path) -> None:
